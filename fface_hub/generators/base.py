@@ -1,0 +1,125 @@
+"""What every generator family offers: latents in, a scene out; and what every scene offers to the renderer.
+
+Adapters, inversion, editing, views and mesh export import only these nouns, never a family.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fface_hub.cameras import Camera
+from fface_hub.latents import Latents
+from fface_hub.layouts import Layout
+
+Rule = Literal["midpoint", "left", "alpha"]
+
+
+@dataclass(frozen=True)
+class GeometrySamples:
+    """What a scene knows of points before any colour is asked for.
+
+    `points [B,R,S,3]`, `density [B,R,S]` (raw, before the activation of the compositing rule), `features [B,R,S,F]` (what adapters may
+    read), `logits [B,R,S,K]` of the generator's own layout.
+    """
+
+    points: Tensor
+    density: Tensor
+    features: Tensor
+    logits: Tensor
+
+    def select(self, order: Tensor) -> GeometrySamples:
+        """The samples reordered or picked along each ray by `order [B,R,S']` (int64)."""
+
+        def take(values: Tensor) -> Tensor:
+            return values.gather(2, order[..., None].expand(*order.shape, values.shape[-1]))
+
+        return GeometrySamples(take(self.points), self.density.gather(2, order), take(self.features), take(self.logits))
+
+    @staticmethod
+    def cat(first: GeometrySamples, second: GeometrySamples) -> GeometrySamples:
+        """Both sets of samples on the same rays, unsorted."""
+        return GeometrySamples(
+            torch.cat([first.points, second.points], dim=2),
+            torch.cat([first.density, second.density], dim=2),
+            torch.cat([first.features, second.features], dim=2),
+            torch.cat([first.logits, second.logits], dim=2),
+        )
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One batch of views: `image [B,3,H,W]` in [-1, 1] (the picture), `raw [B,C,h,w]` (what the volume gave, all colour channels; the
+    first three are its picture), `logits [B,K,h,w]`, `labels [B,h,w]` int64, `depth [B,1,h,w]` along unit rays, `opacity [B,1,h,w]`.
+    """
+
+    image: Tensor
+    raw: Tensor
+    logits: Tensor
+    labels: Tensor
+    depth: Tensor
+    opacity: Tensor
+
+    def with_image(self, image: Tensor) -> Rendering:
+        """The same rendering with another picture, as super-resolution gives it."""
+        return replace(self, image=image)
+
+
+class Scene(ABC):
+    """A batch of faces as functions of 3-D points, computed once and reused by every view.
+
+    Attributes: `batch` B; `bounds` half the side of the cube that holds the face; `near`, `far` along unit rays; `rule`, how samples become
+    weights; `fingerprint` of the published weights it came from; `layout` of its own logits.
+    """
+
+    batch: int
+    bounds: float = 0.5
+    near: float
+    far: float
+    rule: Rule
+    fingerprint: str
+    layout: Layout
+
+    def intersect(self, origins: Tensor, directions: Tensor) -> Tensor | None:
+        """Depths `[B,R,S]` where rays (`[B,R,3]` each) meet given surfaces, or None: then the renderer samples from near to far."""
+        return None
+
+    @abstractmethod
+    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
+        """Density, features and logits at `points [B,R,S,3]` seen along unit `directions [B,R,3]`."""
+
+    @abstractmethod
+    def color(self, samples: GeometrySamples) -> Tensor:
+        """Colours `[B,R,S,C]` at samples, in [-1, 1] after compositing conventions; asked only where it matters and over whole rays."""
+
+    def background(self, directions: Tensor) -> Tensor | None:
+        """Colour `[B,R,C]` behind everything along unit `directions [B,R,3]`, added as (1 − Σω)·b; None is black (−1 in [-1, 1])."""
+        return None
+
+    def finish(self, rendering: Rendering) -> Rendering:
+        """Super-resolution where the family has it; else the rendering as it is."""
+        return rendering
+
+
+class Generator(ABC):
+    """Makes scenes from latents. Concrete families are also `fface_hub.models.Model`s, with `from_pretrained` and the rest."""
+
+    layout: Layout
+    default_camera: Camera
+    fingerprint: str
+
+    @abstractmethod
+    def sample(self, count: int, seed: int, truncation: float = 0.7) -> Latents:
+        """`count` faces drawn with `seed`, pulled towards the mean face as `truncation` goes from 1 to 0; the same on every machine."""
+
+    @abstractmethod
+    def scene(self, latents: Latents) -> Scene:
+        """The scene of a batch of latents; gradients flow to them."""
+
+    @abstractmethod
+    def mean_latents(self) -> Latents:
+        """The mean face, a batch of one: where inversion starts."""

@@ -1,0 +1,90 @@
+"""Latents: everything that says which face it is. Two halves of style rows, one for geometry and one for appearance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fface_hub.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Latents:
+    """`geometry [B,L,D]` and `appearance [B,1 or K,L,D]` (one set of rows for the face, or one per class)."""
+
+    geometry: Tensor
+    appearance: Tensor
+
+    def __post_init__(self) -> None:
+        if self.geometry.ndim != 3 or self.appearance.ndim != 4 or len(self.geometry) != len(self.appearance):
+            raise ValueError(f"geometry [B,L,D] and appearance [B,K,L,D] expected, got {self.geometry.shape}, {self.appearance.shape}")
+
+    def __len__(self) -> int:
+        return len(self.geometry)
+
+    def __getitem__(self, index: int | slice | Tensor) -> Latents:
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return Latents(self.geometry[rows], self.appearance[rows])
+
+    @staticmethod
+    def cat(items: Sequence[Latents]) -> Latents:
+        """One batch from several."""
+        return Latents(torch.cat([x.geometry for x in items]), torch.cat([x.appearance for x in items]))
+
+    def to(self, device: torch.device | str) -> Latents:
+        """The same latents on `device`."""
+        return Latents(self.geometry.to(device), self.appearance.to(device))
+
+    def detach(self) -> Latents:
+        """Copies that no gradient flows through."""
+        return Latents(self.geometry.detach().clone(), self.appearance.detach().clone())
+
+    def lerp(self, other: Latents, amount: float | Tensor) -> Latents:
+        """Straight line from this (0) to `other` (1)."""
+        weight = torch.as_tensor(amount, dtype=self.geometry.dtype, device=self.geometry.device)
+        return Latents(torch.lerp(self.geometry, other.geometry, weight), torch.lerp(self.appearance, other.appearance, weight))
+
+    def mix_rows(self, other: Latents, rows: Sequence[int], amount: float = 1.0) -> Latents:
+        """Style `rows` of both halves moved towards `other` by `amount`; the other rows stay (LMTA mixes the last third by one half)."""
+        weight = torch.zeros(self.geometry.shape[1], 1, dtype=self.geometry.dtype, device=self.geometry.device)
+        weight[list(rows)] = amount
+        return Latents(
+            self.geometry + weight * (other.geometry - self.geometry),
+            self.appearance + weight * (other.appearance - self.appearance),
+        )
+
+    def offset(self, delta: Tensor) -> Latents:
+        """Geometry moved by `delta`, broadcastable to `[B,L,D]`; the appearance is held, as an edit wants it."""
+        return Latents(self.geometry + delta, self.appearance)
+
+    def with_appearance(self, other: Latents) -> Latents:
+        """This geometry under the appearance of `other`."""
+        return Latents(self.geometry, other.appearance)
+
+    def save(self, path: str | Path) -> None:
+        """Write as safetensors with the keys `geometry` and `appearance`."""
+        save_file({"geometry": self.geometry.detach().contiguous().cpu(), "appearance": self.appearance.detach().contiguous().cpu()}, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Latents:
+        """Inverse of `save`; `ModelError` if the file is not one of those."""
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"The latents file '{Path(path).name}' cannot be read: choose a .safetensors file saved by this program."
+            ) from error
+        if set(tensors) != {"geometry", "appearance"}:
+            raise ModelError(f"The file '{Path(path).name}' holds no latents: it must have exactly the keys 'geometry' and 'appearance'.")
+        if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in tensors.values()):
+            raise ModelError(f"The latents in '{Path(path).name}' are not finite numbers.")
+        try:
+            return Latents(tensors["geometry"].float(), tensors["appearance"].float())
+        except ValueError as error:
+            raise ModelError(f"The latents in '{Path(path).name}' do not have the shapes [B,L,D] and [B,K,L,D].") from error
