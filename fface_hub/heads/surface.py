@@ -46,16 +46,11 @@ class Surface:
 def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Area-weighted vertex normals `[V, 3]` (float32, unit length) of a mesh `[V, 3]`, `[T, 3]`."""
     corners = vertices[faces]
-    face_normals = np.cross(
-        corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    )
+    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat = faces.reshape(-1)
     per_corner = np.repeat(face_normals, 3, axis=0)
     summed = np.stack(
-        [
-            np.bincount(flat, weights=per_corner[:, axis], minlength=len(vertices))
-            for axis in range(3)
-        ],
+        [np.bincount(flat, weights=per_corner[:, axis], minlength=len(vertices)) for axis in range(3)],
         axis=1,
     )
     length = np.linalg.norm(summed, axis=1, keepdims=True)
