@@ -25,7 +25,9 @@ class ModelError(FFaceError):
 
 
 class OptimisationError(FFaceError):
-    """An optimisation that left the finite numbers."""
+    """An optimisation that left the finite numbers; `best` is what it had reached before, or None."""
+
+    best: object | None = None
 
 
 class CancelledError(FFaceError):

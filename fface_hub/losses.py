@@ -1,0 +1,73 @@
+"""Losses on rays: pure functions of logits or colours and their targets, each a mean, so that a batch of rays estimates the whole picture.
+
+Letters in shapes: `B` pictures, `K` classes, `C` colour channels, `R` rays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fface_hub.errors import ModelError
+
+ImageLoss = Callable[[Tensor, Tensor], Tensor]
+"""A distance between pictures `[B,3,h,w]` in [-1, 1], as one number."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of composited `logits [B,K,R]` against `labels [B,R]` (int64), mean over all rays, weighted by `class_weights [K]`.
+
+    FFaceNeRF's adapter and edits use it unweighted.
+    """
+    return F.cross_entropy(logits, labels, weight=class_weights)
+
+
+def dice_overlap(logits: Tensor, labels: Tensor, smoothing: float = 1.0) -> Tensor:
+    """Soft DICE overlap loss of FFaceNeRF on `logits [B,K,R]` and `labels [B,R]` (int64).
+
+    With p = softmax over K and g one-hot: 1 − mean over B and *all* K of (2 Σp·g + s) / (Σp + Σg + s), sums over rays. A class that is
+    absent from a picture gives s / (Σp + s): it only presses its own soft mass down. Each class weighs 1/K, however small.
+    """
+    probabilities = logits.softmax(dim=1)
+    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
+    shared = (probabilities * truth).sum(dim=2)
+    total = probabilities.sum(dim=2) + truth.sum(dim=2)
+    return 1 - ((2 * shared + smoothing) / (total + smoothing)).mean()
+
+
+def masked_mse(image: Tensor, target: Tensor, keep: Tensor) -> Tensor:
+    """Mean over *all* `[B,C,R]` values of the squared difference where `keep [B,R]` (bool) is true; elsewhere the difference counts as 0.
+
+    That is MSE((1−r)·I₀, (1−r)·I) of FFaceNeRF's edit, with `keep` = 1 − r.
+    """
+    return ((image - target).square() * keep[:, None]).mean()
+
+
+def masked_image_loss(loss: ImageLoss, image: Tensor, target: Tensor, keep: Tensor) -> Tensor:
+    """`loss` between pictures `[B,3,h,w]` whose pixels outside `keep [B,h,w]` (bool) are set to 0, a mid grey: LPIPS in FFaceNeRF."""
+    mask = keep[:, None].to(image.dtype)
+    return loss(image * mask, target * mask)
+
+
+def gradient_l1(image: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the horizontal and vertical finite differences of pictures `[B,C,h,w]`: keeps edges sharp."""
+    horizontal = (image.diff(dim=3) - target.diff(dim=3)).abs().mean()
+    vertical = (image.diff(dim=2) - target.diff(dim=2)).abs().mean()
+    return horizontal + vertical
+
+
+def load_lpips(device: torch.device | str = "cpu") -> ImageLoss:
+    """LPIPS on VGG-16 from the optional `lpips` package, frozen; `ModelError` if it is not installed or its weights cannot be had.
+
+    Nothing ever stands in for it silently: without it, leave the perceptual term out.
+    """
+    try:
+        from lpips import LPIPS  # pyright: ignore[reportMissingImports]  # an optional extra
+
+        network = LPIPS(net="vgg", verbose=False).to(device).eval().requires_grad_(False)
+    except (ImportError, RuntimeError, OSError) as error:
+        raise ModelError("LPIPS is not available: install the extra 'fface-hub[lpips]', or run without the perceptual loss.") from error
+    return lambda image, target: network(image, target).mean()
