@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from fface_hub.doors import read_tensors
 from fface_hub.errors import ModelError
 
 
@@ -74,16 +74,9 @@ class Latents:
     @staticmethod
     def load(path: str | Path) -> Latents:
         """Inverse of `save`; `ModelError` if the file is not one of those."""
-        try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(
-                f"The latents file '{Path(path).name}' cannot be read: choose a .safetensors file saved by this program."
-            ) from error
+        tensors = read_tensors(path)
         if set(tensors) != {"geometry", "appearance"}:
             raise ModelError(f"The file '{Path(path).name}' holds no latents: it must have exactly the keys 'geometry' and 'appearance'.")
-        if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in tensors.values()):
-            raise ModelError(f"The latents in '{Path(path).name}' are not finite numbers.")
         try:
             return Latents(tensors["geometry"].float(), tensors["appearance"].float())
         except ValueError as error:

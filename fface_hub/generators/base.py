@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -111,6 +112,16 @@ class Generator(ABC):
     layout: Layout
     default_camera: Camera
     fingerprint: str
+
+    @classmethod
+    def from_pretrained(
+        cls, id: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu", **source: Any
+    ) -> Self:
+        """The generator at `id`, of whichever family its config names; arguments and errors as in `fface_hub.models.Model`."""
+        from fface_hub.models import load
+        from fface_hub.sources import Source
+
+        return load(cls, Source(id, **source), dtype, device)
 
     @abstractmethod
     def sample(self, count: int, seed: int, truncation: float = 0.7) -> Latents:

@@ -1,0 +1,224 @@
+"""The strict base class of every model, over diffusers' `ModelMixin` and `ConfigMixin`: what the two leave open is closed here.
+
+The class is looked up in a closed registry; only safetensors are read; every key is present, none is extra, every value is finite; the
+config has a closed schema and refers to no code, path or URL; saves are atomic. A model folder is `config.json` and
+`diffusion_pytorch_model.safetensors`; a repository on the Hub has a `README.md`, the card, beside them.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import torch
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.models.modeling_utils import ModelMixin
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fface_hub.doors import read_json, read_tensors
+from fface_hub.errors import FFaceError, ModelError
+from fface_hub.files import replaced_folder
+from fface_hub.schema import check_arguments
+from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME, Source, is_bundled_name, is_hub_id, locate, model_file
+
+# Where each class lives, so that a config can name it before its module was imported. Nothing outside this table is imported.
+FAMILIES = {
+    "Adapter": "fface_hub.adapters.adapter",
+    "TriplaneGenerator": "fface_hub.generators.triplane",
+}
+REGISTRY: dict[str, type[Model]] = {}
+
+KindT = TypeVar("KindT")
+
+
+def register(cls: type[ModelT]) -> type[ModelT]:
+    """Class decorator: lets configs name this class. Each name can be taken once."""
+    known = REGISTRY.get(cls.__name__)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"the model name {cls.__name__} is taken by {known.__module__}")
+    REGISTRY[cls.__name__] = cls
+    return cls
+
+
+def registered(name: Any) -> type[Model]:
+    """The class that a config names; `ModelError` if it is not one of ours."""
+    if isinstance(name, str) and name not in REGISTRY and name in FAMILIES:
+        importlib.import_module(FAMILIES[name])
+    if not isinstance(name, str) or name not in REGISTRY:
+        names = ", ".join(sorted({*FAMILIES, *REGISTRY}))
+        raise ModelError(f"The model's class {str(name)[:60]!r} is not one that this program knows, which are {names}.")
+    return REGISTRY[name]
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) over sorted key, shape and float16 values of weights: the same for float32 and float16 files of one model."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].detach().cpu()
+        values = tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+        digest.update(f"{key}\0{list(tensor.shape)}\0".encode())
+        digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Model(ModelMixin, ConfigMixin):
+    """Base of generators, adapters and encoders. The constructor's arguments, under `@register_to_config`, are the config.
+
+    `model_id` is the bundled name or Hub id it was loaded from (None otherwise). `origin` is None, or for a tuned copy the fingerprint of
+    the published weights it started from. Constructors must not read values of their own tensors: shapes are first checked on the meta
+    device.
+    """
+
+    config_name = CONFIG_NAME
+    model_id: str | None = None
+    origin: str | None = None
+    _stamped: tuple[int, str] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Past ModelMixin's: it answers with config values, which makes a submodule named like a config argument fail.
+        return nn.Module.__getattr__(self, name)
+
+    # Past ModelMixin's as well: it warns about modules that do not exist.
+    to = nn.Module.to  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+
+    @classmethod
+    def check_config(cls, config: dict[str, Any]) -> None:
+        """Hook: raise `ModelError`, `LayoutError` or `ValueError` if values are out of range. Names and types were checked before."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, without diffusers' private entries."""
+        return {key: value for key, value in self.config.items() if not key.startswith("_")}
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the published weights: of these weights, or of the origin's for a tuned copy."""
+        if self.origin is not None:
+            return self.origin
+        state = self.state_dict()
+        version = sum(tensor._version for tensor in state.values())  # every in-place change, as by an optimiser, raises it
+        if self._stamped is None or self._stamped[0] != version:
+            self._stamped = (version, fingerprint(state))
+        return self._stamped[1]
+
+    def tuned_copy(self) -> Self:
+        """A copy whose weights may be tuned to one face; it keeps this model's fingerprint, so that its adapters still fit."""
+        twin = copy.deepcopy(self)
+        twin.origin = self.fingerprint
+        return twin
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], **overrides: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A model with fresh weights from a config's values; `ModelError` if the config does not fit the class."""
+        return build(cls, check_arguments(cls, {**config, **overrides}))
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        id: str | Path,
+        *,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        variant: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a model: a plain name is bundled, `org/name` is on the Hub, anything else is a folder (write `./name` for one beside you).
+
+        Asked of a base class, the registered class that the config names is returned. Raises `ModelError` with what to do.
+        """
+        return load(cls, Source(id, revision, subfolder, variant, token, cache_dir, local_files_only), dtype, device)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Write config and weights (as `dtype`, or as they are) into `folder` in one step; other files there are kept. `ModelError`."""
+        config: dict[str, Any] = {"_class_name": type(self).__name__, **self.arguments}
+        if self.origin is not None:
+            config["_origin"] = self.origin
+        config = json.loads(json.dumps(config, allow_nan=False))
+        check_arguments(type(self), config)
+        state = {key: _cast(value.detach(), dtype).cpu().contiguous().clone() for key, value in self.state_dict().items()}
+        for key, value in state.items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise ModelError(f"The weight {key!r} is not finite, or too large for {value.dtype}: the model was not saved.")
+        try:
+            with replaced_folder(folder) as new:
+                (new / CONFIG_NAME).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                save_file(state, new / WEIGHTS_NAME, metadata={"format": "pt"})
+        except OSError as error:
+            raise ModelError(f"The model cannot be saved to '{folder}' ({error.strerror}): what was there is unchanged.") from error
+
+    def push_to_hub(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        repo_id: str,
+        *,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Create the repository if needed, upload card, config and weights in one commit and return the URL. `ModelError`."""
+        # Looked up by name, like the classes above: the hub package stands on a higher level than this module.
+        push_model = importlib.import_module("fface_hub.hub.push").push_model
+        return push_model(self, repo_id, token=token, private=private, revision=revision, message=message)
+
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> KindT:
+    """The model at `source`, which must be a `kind` (a model class, or an abstract one such as `Generator`), in evaluation mode."""
+    folder = locate(source)
+    raw = read_json(model_file(folder, CONFIG_NAME))
+    if not isinstance(raw, dict):
+        raise ModelError(f"The config of '{source.id}' must be an object of settings.")
+    cls = registered(raw.get("_class_name"))
+    if not issubclass(cls, kind):
+        raise ModelError(
+            f"'{source.id}' is a model of class {cls.__name__}, and one of class {kind.__name__} is needed here: choose another."
+        )
+    arguments = check_arguments(cls, raw)
+    with torch.device("meta"):
+        wanted = {key: tuple(value.shape) for key, value in build(cls, arguments).state_dict().items()}
+    tensors = read_tensors(model_file(folder, source.weights_name), wanted)
+    model = build(cls, arguments)
+    _fill(model, tensors, dtype)
+    model.origin = raw.get("_origin")
+    model.model_id = source.id if isinstance(source.id, str) and (is_bundled_name(source.id) or is_hub_id(source.id)) else None
+    model.to(device).eval()
+    model._stamped = (sum(tensor._version for tensor in model.state_dict().values()), fingerprint(tensors))
+    return model
+
+
+def _fill(model: Model, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
+    """Copy file values into a model of `dtype`; number kinds must agree and nothing may overflow."""
+    if not dtype.is_floating_point:
+        raise ModelError(f"A model cannot hold its weights as {dtype}: use float32, float16 or bfloat16.")
+    model.to(dtype)
+    for key, value in model.state_dict().items():
+        cast = _cast(tensors[key], dtype)
+        if cast.is_floating_point() != value.is_floating_point() or (cast.is_floating_point() and not bool(cast.isfinite().all())):
+            raise ModelError(f"The weight {key!r} has values of the wrong kind or too large for {dtype}.")
+        value.copy_(cast)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def build(cls: type[ModelT], arguments: dict[str, Any]) -> ModelT:
+    """`cls(**arguments)`, with whatever goes wrong in a constructor told as `ModelError`."""
+    try:
+        return cls(**arguments)
+    except FFaceError:
+        raise
+    except Exception as error:
+        raise ModelError(f"No {cls.__name__} can be built from this config: {str(error)[:160]}.") from error

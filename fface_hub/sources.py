@@ -1,0 +1,108 @@
+"""Where a model comes from: a bundled name, `org/name` on the Hub, or a folder; and the way to its files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fface_hub.errors import ModelError
+from fface_hub.files import current_folder
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+_SEGMENTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,60}){0,3}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: a bundled name, a Hub id `org/name` or a folder, and which part of a repository."""
+
+    id: str | Path
+    revision: str | None = None
+    subfolder: str | None = None
+    variant: str | None = None
+    token: str | bool | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+
+    @property
+    def weights_name(self) -> str:
+        """File name of the weights, with the variant in it if there is one."""
+        return WEIGHTS_NAME if self.variant is None else WEIGHTS_NAME.replace(".safetensors", f".{self.variant}.safetensors")
+
+
+def bundled_names() -> list[str]:
+    """Names of the models that are installed with the program."""
+    return sorted(path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG_NAME}"))
+
+
+def is_hub_id(id: str) -> bool:
+    """Whether `id` has the form `org/name`."""
+    parts = id.split("/")
+    return len(parts) == 2 and len(id) <= 96 and all(is_bundled_name(part) for part in parts)
+
+
+def is_bundled_name(name: str) -> bool:
+    """Whether `name` has the form of a bundled model's name, which is never looked up on the Hub."""
+    return bool(_PLAIN_NAME.fullmatch(name)) and ".." not in name and "--" not in name
+
+
+def locate(source: Source) -> Path:
+    """The local folder that holds the model, downloaded first if it is on the Hub. `ModelError` with what to do."""
+    for what, value, pattern in (
+        ("revision", source.revision, _SEGMENTS),
+        ("subfolder", source.subfolder, _SEGMENTS),
+        ("variant", source.variant, _PLAIN_NAME),
+    ):
+        if value is not None and (not pattern.fullmatch(value) or ".." in value):
+            raise ModelError(f"{value[:60]!r} is not a valid {what}: use letters, digits, '.', '_' and '-'.")
+    id = source.id
+    if isinstance(id, str) and is_bundled_name(id):
+        folder = CHECKPOINTS / id
+        if not (folder / CONFIG_NAME).is_file():
+            beside = f" For the folder beside you write './{id}'." if Path(id).is_dir() else ""
+            raise ModelError(
+                f"There is no bundled model '{id}': choose {' or '.join(bundled_names()) or 'a folder'}, or a Hub id 'org/name'.{beside}"
+            )
+    elif isinstance(id, str) and is_hub_id(id):
+        from fface_hub.remote import fetch
+
+        folder = fetch(source, [CONFIG_NAME, source.weights_name])
+    else:
+        folder = _as_folder(id)
+    return folder / source.subfolder if source.subfolder else folder
+
+
+def _exists(folder: Path) -> bool:
+    try:
+        return folder != Path() and current_folder(folder).is_dir()
+    except (OSError, ValueError):  # too long a name, or a NUL in it
+        return False
+
+
+def _as_folder(id: str | Path) -> Path:
+    text = str(id)
+    if not _exists(Path(id)) or not text.isprintable():
+        names = ", ".join(bundled_names()) or "none are installed"
+        raise ModelError(f"{text[:80]!r} is not a model: give a bundled name ({names}), a Hub id 'org/name' or an existing folder.")
+    return current_folder(Path(id))
+
+
+def model_file(folder: Path, name: str) -> Path:
+    """The file `name` of a model folder. Links may lead within the folder, or to the blobs of the same cached repository, not elsewhere."""
+    path = folder / name
+    if not path.is_file():
+        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLE_SUFFIXES) if folder.is_dir() else []
+        hint = f" '{pickles[0]}' is never read, since pickled files can run code: ask for safetensors weights." if pickles else ""
+        raise ModelError(f"The model folder '{folder.name}' has no file '{name}'.{hint or ' Choose a folder that a model was saved to.'}")
+    real = path.resolve()
+    snapshot = next((p for p in (folder.absolute(), *folder.absolute().parents) if p.parent.name == "snapshots"), None)
+    allowed = [folder.resolve(), *([(snapshot.parent.parent / "blobs").resolve()] if snapshot else [])]
+    if not any(real.is_relative_to(place) for place in allowed):
+        raise ModelError(f"'{name}' of the model folder '{folder.name}' is a link to somewhere else: copy the file itself into the folder.")
+    return real
