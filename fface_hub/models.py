@@ -84,8 +84,10 @@ class Model(ModelMixin, ConfigMixin):
         # Past ModelMixin's: it answers with config values, which makes a submodule named like a config argument fail.
         return nn.Module.__getattr__(self, name)
 
-    # Past ModelMixin's as well: it warns about modules that do not exist.
-    to = nn.Module.to  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+    def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As `nn.Module.to`, past ModelMixin's, which warns about modules that do not exist."""
+        nn.Module.to(self, *args, **kwargs)
+        return self
 
     @classmethod
     def check_config(cls, config: dict[str, Any]) -> None:
