@@ -25,13 +25,15 @@ class GeometrySamples:
     """What a scene knows of points before any colour is asked for.
 
     `points [B,R,S,3]`, `density [B,R,S]` (raw, before the activation of the compositing rule), `features [B,R,S,F]` (what adapters may
-    read), `logits [B,R,S,K]` of the generator's own layout.
+    read), `logits [B,R,S,K]` of the generator's own layout. `lookup [B,R,S,*]` is what the scene that made the samples would otherwise
+    compute a second time for their colour; another scene must not be given it.
     """
 
     points: Tensor
     density: Tensor
     features: Tensor
     logits: Tensor
+    lookup: Tensor | None = None
 
     def select(self, order: Tensor) -> GeometrySamples:
         """The samples reordered or picked along each ray by `order [B,R,S']` (int64)."""
@@ -39,16 +41,19 @@ class GeometrySamples:
         def take(values: Tensor) -> Tensor:
             return values.gather(2, order[..., None].expand(*order.shape, values.shape[-1]))
 
-        return GeometrySamples(take(self.points), self.density.gather(2, order), take(self.features), take(self.logits))
+        lookup = None if self.lookup is None else take(self.lookup)
+        return GeometrySamples(take(self.points), self.density.gather(2, order), take(self.features), take(self.logits), lookup)
 
     @staticmethod
     def cat(first: GeometrySamples, second: GeometrySamples) -> GeometrySamples:
         """Both sets of samples on the same rays, unsorted."""
+        both = (first.lookup, second.lookup)
         return GeometrySamples(
             torch.cat([first.points, second.points], dim=2),
             torch.cat([first.density, second.density], dim=2),
             torch.cat([first.features, second.features], dim=2),
             torch.cat([first.logits, second.logits], dim=2),
+            None if both[0] is None or both[1] is None else torch.cat([both[0], both[1]], dim=2),
         )
 
 
@@ -74,7 +79,8 @@ class Scene(ABC):
     """A batch of faces as functions of 3-D points, computed once and reused by every view.
 
     Attributes: `batch` B; `bounds` half the side of the cube that holds the face; `near`, `far` along unit rays; `rule`, how samples become
-    weights; `fingerprint` of the published weights it came from; `layout` of its own logits.
+    weights; `fingerprint` of the published weights it came from; `layout` of its own logits; `empty_logit`, the logit of class 0 where there
+    is nothing, added as (1 − Σω)·empty_logit to logits of any layout (0 in the published models, whose volume holds the background too).
     """
 
     batch: int
@@ -84,6 +90,7 @@ class Scene(ABC):
     rule: Rule
     fingerprint: str
     layout: Layout
+    empty_logit: float = 0.0
 
     def intersect(self, origins: Tensor, directions: Tensor) -> Tensor | None:
         """Depths `[B,R,S]` where rays (`[B,R,3]` each) meet given surfaces, or None: then the renderer samples from near to far."""
@@ -95,7 +102,7 @@ class Scene(ABC):
 
     @abstractmethod
     def color(self, samples: GeometrySamples) -> Tensor:
-        """Colours `[B,R,S,C]` at samples, in [-1, 1] after compositing conventions; asked only where it matters and over whole rays."""
+        """Colours `[B,R,S,C]` in [-1, 1] at samples. Whole rays are asked for, but the samples on a ray come in any order."""
 
     def background(self, directions: Tensor) -> Tensor | None:
         """Colour `[B,R,C]` behind everything along unit `directions [B,R,3]`, added as (1 − Σω)·b; None is black (−1 in [-1, 1])."""

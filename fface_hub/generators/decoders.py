@@ -1,0 +1,66 @@
+"""The small networks that read a point's plane features: density and labels on one side, colour on the other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fface_hub.generators.stylegan import FullyConnected
+
+
+def two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """FC, softplus, FC: keys `0` and `2`, as in the official state dicts."""
+    return nn.Sequential(FullyConnected(inputs, hidden), nn.Softplus(), FullyConnected(hidden, outputs))
+
+
+def to_color(x: Tensor) -> Tensor:
+    """EG3D's output curve sigmoid · 1.002 − 0.001, moved from [0, 1] to [-1, 1]."""
+    return torch.sigmoid(x) * 2.004 - 1.002
+
+
+class PlainDecoder(nn.Module):
+    """EG3D's decoder: density and colour from one network, no labels (one class stands for all)."""
+
+    def __init__(self, features: int, hidden: int, colors: int) -> None:
+        super().__init__()
+        self.net = two_layers(features, hidden, 1 + colors)
+
+    def geometry(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`[...,F]` → raw density `[...]` and the logit 0 of the one class `[...,1]`."""
+        density = self.net(features)[..., :1]
+        return density[..., 0], torch.zeros_like(density)
+
+    def color(self, features: Tensor) -> Tensor:
+        """`[...,F]` → colours `[...,C]` in [-1, 1]."""
+        return to_color(self.net(features)[..., 1:])
+
+
+class DisentangledDecoder(nn.Module):
+    """NeRFFaceEditing's decoders: density and labels from normalised features, colour from features with their statistics given back."""
+
+    def __init__(self, features: int, hidden: int, colors: int, classes: int) -> None:
+        super().__init__()
+        self.geo_net = two_layers(features, hidden, 1 + classes)
+        self.app_net = two_layers(features, hidden, colors)
+
+    def geometry(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the normalised planes `[...,F]` → raw density `[...]`, raw logits `[...,K]`."""
+        out = self.geo_net(features)
+        return out[..., 0], out[..., 1:]
+
+    def color(self, features: Tensor) -> Tensor:
+        """Mean of the denormalised planes `[...,F]` → colours `[...,C]` in [-1, 1]."""
+        return to_color(self.app_net(features))
+
+    def color_under(self, lookup: Tensor, coverage: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        """The same colours `[B,R,S,C]` from normalised samples of every plane, `lookup [B,R,S,P·F]`, and the statistics `[B,P,F]`.
+
+        The first layer is linear, so it takes deviation, mean over planes and `coverage [B,R,S,P]` (which scales the means) into its weights.
+        """
+        first, activation, last = self.app_net
+        assert isinstance(first, FullyConnected)
+        planes = mean.shape[1]
+        weight = first.weight.T * (first.gain / planes)  # [F,H]
+        scales = (std[..., None] * weight).flatten(1, 2)[:, None]  # [B,1,PF,H]
+        shifts = (mean @ weight)[:, None]  # [B,1,P,H]
+        return to_color(last(activation(lookup @ scales + coverage @ shifts + first.bias * first.multiplier)))

@@ -1,0 +1,335 @@
+"""The tri-plane family: EG3D's generator with NeRFFaceEditing's normalised planes, geometry decoder and appearance decoder.
+
+Parameter names are those of the official state dicts below `backbone.`, `decoder.` and `superresolution.`. To load one: leave out
+`dataset_label_std`, every `*.resample_filter` (a constant), the unused noise of `superresolution.*`, and `decoder.geo_net_appdx.*` (an
+adapter: `0` and `2` there are `net.0` and `net.2` of `fface_hub.adapters.adapter.Adapter`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from fface_hub.cameras import FOCAL, PIVOT, RADIUS, look_at
+from fface_hub.errors import ModelError
+from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
+from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
+from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PlainMapping, Synthesis
+from fface_hub.generators.superres import SuperResolution
+from fface_hub.latents import Latents
+from fface_hub.layouts import LAYOUTS, LabelClass, Layout
+from fface_hub.models import Model, register
+
+UNLABELLED = Layout("unlabelled", (LabelClass("background", (0, 0, 0)),))
+AXES = {"x": 0, "y": 1, "z": 2}
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and unbiased standard deviation of each plane channel, `[B,P,C]` each: in the tri-plane family, how a face is coloured."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class PairMapping(nn.Module):
+    """Two mappings side by side: the geometry z drives the early style rows, the appearance z the late ones."""
+
+    def __init__(self, geometry_z: int, appearance_z: int, latent: int, layers: int, multiplier: float) -> None:
+        super().__init__()
+        self.geometry = PlainMapping(geometry_z, latent, layers, multiplier)
+        self.appearance = PlainMapping(appearance_z, latent, layers, multiplier)
+
+
+class Backbone(nn.Module):
+    """Mapping and synthesis, under the names of the official state dicts."""
+
+    def __init__(self, mapping: CameraMapping | PairMapping, synthesis: Synthesis) -> None:
+        super().__init__()
+        self.mapping = mapping
+        self.synthesis = synthesis
+
+
+@register
+class TriplaneGenerator(Model, Generator):
+    """Faces as three feature planes.
+
+    `mapping` "single": z and a camera give one w for all rows (EG3D). "pair": a geometry z of `z_dim` numbers gives the early rows and an
+    appearance z of `appearance_z_dim` the last third; no camera. `decoder` "eg3d": one network for density and colour, no labels;
+    "disentangled": density and labels from normalised planes, colour from planes with their statistics given back. `plane_axes`: the axes
+    that index width and height of each plane (EG3D's are xy, xz, zx, without a yz plane). `background` "latent": one colour per face, read
+    from the appearance's last row. `resolution` is the volume resolution the model was trained at. `box_warp` is the side of its cube.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        mapping: Literal["single", "pair"] = "single",
+        z_dim: int = 512,
+        appearance_z_dim: int = 0,
+        mapping_layers: int = 2,
+        mapping_multiplier: float = 0.01,
+        latent_dim: int = 512,
+        plane_resolution: int = 256,
+        plane_channels: int = 32,
+        plane_axes: tuple[str, ...] = ("xy", "xz", "zx"),
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        noise: bool = True,
+        decoder: Literal["eg3d", "disentangled"] = "disentangled",
+        decoder_hidden: int = 64,
+        color_channels: int = 32,
+        superresolution: Literal["8x_dc"] | None = "8x_dc",
+        superresolution_clamp: float | None = 256.0,
+        background: Literal["black", "white", "latent"] = "black",
+        empty_logit: float = 0.0,
+        layout: str = "base-15",
+        resolution: int = 128,
+        near: float = 2.25,
+        far: float = 3.3,
+        box_warp: float = 1.0,
+        camera_radius: float = RADIUS,
+        camera_focal: float = FOCAL,
+        camera_pivot: tuple[float, float, float] = PIVOT,
+        metres_per_unit: float = 0.37,
+    ) -> None:
+        super().__init__()
+        self.layout = LAYOUTS[layout] if decoder == "disentangled" else UNLABELLED
+        self.default_camera = look_at(0.0, 0.0, camera_radius, tuple(camera_pivot), camera_focal)
+        self.grid_axes = [AXES[letter] for axes in plane_axes for letter in axes]
+        planes = len(plane_axes)
+        self.backbone = Backbone(
+            CameraMapping(z_dim, 25, latent_dim, mapping_layers, mapping_multiplier)
+            if mapping == "single"
+            else PairMapping(z_dim, appearance_z_dim, latent_dim, mapping_layers, mapping_multiplier),
+            Synthesis(plane_resolution, planes * plane_channels, latent_dim, channel_base, channel_max, noise),
+        )
+        if decoder == "eg3d":
+            self.decoder = PlainDecoder(plane_channels, decoder_hidden, color_channels)
+        else:
+            self.decoder = DisentangledDecoder(plane_channels, decoder_hidden, color_channels, len(self.layout))
+        self.superresolution = SuperResolution(color_channels, latent_dim, superresolution_clamp) if superresolution else None
+        self.background = FullyConnected(latent_dim, color_channels) if background == "latent" else None
+        self._held: tuple[Any, ...] | None = None
+
+    @classmethod
+    def check_config(cls, config: dict[str, Any]) -> None:
+        """`ValueError` for sizes that no network of this family can have."""
+        size = config.get("plane_resolution", 256)
+        if size not in (8, 16, 32, 64, 128, 256, 512):
+            raise ValueError(f"plane_resolution must be a power of two from 8 to 512, not {size}")
+        if config.get("layout", "base-15") not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}")
+        axes = config.get("plane_axes", ("xy",))
+        if not axes or any(len(pair) != 2 or not set(pair) <= set(AXES) for pair in axes):
+            raise ValueError("plane_axes must be pairs of the letters x, y and z")
+        if (config.get("mapping", "single") == "pair") != (config.get("appearance_z_dim", 0) > 0):
+            raise ValueError("appearance_z_dim must be positive with the mapping 'pair', and 0 with 'single'")
+
+    # ---- latents ----
+
+    @property
+    def num_rows(self) -> int:
+        """Number of style rows L: 14 for planes of 256², 12 for 128², 10 for 64²."""
+        return self.backbone.synthesis.num_rows
+
+    @property
+    def late_rows(self) -> range:
+        """The last third of the rows, rounded up: rows 9 to 13 of 14, which label-preserving mixing may change."""
+        return range(self.num_rows - -(-self.num_rows // 3), self.num_rows)
+
+    def map(self, z: Tensor, other: Tensor, truncation: float = 1.0) -> Latents:
+        """`z [B,Z]` and the conditioning camera `[B,25]` ("single") or geometry z `[B,Zg]` and appearance z `[B,Za]` ("pair") → latents.
+
+        Both halves are the same rows. Each w is pulled towards the mean one as `truncation` goes from 1 to 0.
+        """
+        mapping = self.backbone.mapping
+        if isinstance(mapping, CameraMapping):
+            rows = mapping.w_avg.lerp(mapping(z, other), truncation)[:, None].expand(-1, self.num_rows, -1)
+        else:
+            early = mapping.geometry.w_avg.lerp(mapping.geometry(z), truncation)
+            late = mapping.appearance.w_avg.lerp(mapping.appearance(other), truncation)
+            rows = self._rows(early, late)
+        return Latents(rows, rows[:, None])
+
+    def sample(self, count: int, seed: int, truncation: float = 0.7) -> Latents:
+        """`count` faces drawn with `seed`, the same on every machine; the first faces do not depend on the count."""
+        return self.map(*self._draw(count, seed), truncation)
+
+    @torch.no_grad()
+    def mean_latents(self) -> Latents:
+        """The mean face (the stored mean w of each half), a batch of one."""
+        mapping = self.backbone.mapping
+        if isinstance(mapping, CameraMapping):
+            rows = mapping.w_avg.expand(1, self.num_rows, -1).clone()
+        else:
+            rows = self._rows(mapping.geometry.w_avg[None], mapping.appearance.w_avg[None])
+        return Latents(rows, rows[:, None])
+
+    @torch.no_grad()
+    def update_mean(self, count: int = 10_000, seed: int = 0) -> None:
+        """Set the stored mean w to the mean over `count` draws. Call it when training has ended."""
+        mapping = self.backbone.mapping
+        z, other = self._draw(count, seed)
+        if isinstance(mapping, CameraMapping):
+            mapping.w_avg.copy_(mapping(z, other).mean(0))
+        else:
+            mapping.geometry.w_avg.copy_(mapping.geometry(z).mean(0))
+            mapping.appearance.w_avg.copy_(mapping.appearance(other).mean(0))
+
+    def _rows(self, early: Tensor, late: Tensor) -> Tensor:
+        count = len(self.late_rows)
+        return torch.cat([early[:, None].expand(-1, self.num_rows - count, -1), late[:, None].expand(-1, count, -1)], dim=1)
+
+    def _draw(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """The two inputs of `map` for random faces."""
+        first, second = self.config["z_dim"], self.config["appearance_z_dim"]
+        z = np.random.RandomState(seed).standard_normal((count, first + second)).astype(np.float32)
+        z = torch.from_numpy(z).to(self.backbone.synthesis.b4.const)
+        if second:
+            return z[:, :first], z[:, first:]
+        return z, self.default_camera.to_vector().to(z).expand(count, -1)
+
+    # ---- planes and scenes ----
+
+    def planes(self, rows: Tensor, noise: bool = True) -> Tensor:
+        """Style rows `[B,L,D]` → feature planes `[B,P,C,N,N]`, always float32; backbone noise is constant or, without `noise`, absent."""
+        if rows.ndim != 3 or rows.shape[1:] != (self.num_rows, self.config["latent_dim"]):
+            raise ModelError(
+                f"These latents have {list(rows.shape[1:])} numbers and this generator takes [{self.num_rows}, {self.config['latent_dim']}]: "
+                "use latents that were made with this generator."
+            )
+        return self.backbone.synthesis(rows, noise).unflatten(1, (-1, self.config["plane_channels"]))
+
+    @staticmethod
+    def normalise(planes: Tensor) -> tuple[Tensor, Statistics]:
+        """Planes `[B,P,C,N,N]` with mean 0 and deviation 1 in each channel, and what they had. NeRFFaceEditing, section 3.1."""
+        std, mean = torch.std_mean(planes, dim=(3, 4), correction=1)
+        normalised = (planes - mean[..., None, None]) / (std[..., None, None] + 1e-8)
+        return normalised.contiguous(), Statistics(mean, std)
+
+    def scene(self, latents: Latents) -> TriplaneScene:
+        """Normalised planes of the geometry rows under the plane statistics of the appearance rows; gradients flow to both.
+
+        Planes are computed once if both halves are the same tensor, as `map` and `sample` give them. Statistics of an appearance that needs
+        no gradient are kept for the next call, so that an edit does not pay for them at each step.
+        """
+        geometry, appearance = latents.geometry, latents.appearance
+        if appearance.shape[1] != 1:
+            raise ModelError("A tri-plane scene takes one appearance for the whole face: make a composite for one per class.")
+        appearance = appearance[:, 0]
+        normalised, statistics = self.normalise(self.planes(geometry))
+        if not self._same(geometry, appearance):
+            statistics = self._statistics_of(appearance)
+        background = None if self.background is None else self.background(appearance[:, -1]).tanh()
+        return self.scene_from(normalised, statistics, background, geometry[:, -1])
+
+    def scene_from(
+        self, normalised: Tensor, statistics: Statistics, background_color: Tensor | None = None, row: Tensor | None = None
+    ) -> TriplaneScene:
+        """The scene of planes that exist already: `normalised [B,P,C,N,N]`, `background_color [B,C]` in [-1, 1] and, where there is
+        super-resolution, its style `row [B,D]`. Without a colour a "latent" background is black.
+        """
+        if self.config["background"] == "white":
+            background_color = normalised.new_ones(len(normalised), self.config["color_channels"])
+        return TriplaneScene(self, normalised, statistics, background_color, row)
+
+    def _same(self, geometry: Tensor, appearance: Tensor) -> bool:
+        """Whether both halves are one variable (or equal, where no gradient tells them apart)."""
+        if torch.is_grad_enabled() and (geometry.requires_grad or appearance.requires_grad):
+            return geometry.data_ptr() == appearance.data_ptr() and geometry.requires_grad == appearance.requires_grad
+        return torch.equal(geometry, appearance)
+
+    def _statistics_of(self, appearance: Tensor) -> Statistics:
+        """Plane statistics of `appearance [B,L,D]`, remembered as long as rows and weights stay the same and need no gradient."""
+        weights = list(self.backbone.synthesis.parameters())
+        if torch.is_grad_enabled() and (appearance.requires_grad or any(p.requires_grad for p in weights)):
+            return self.normalise(self.planes(appearance))[1]
+        version = tuple((p.data_ptr(), p._version) for p in weights)
+        held = self._held
+        if held is not None and held[0] == version and held[1].device == appearance.device and torch.equal(held[1], appearance):
+            return held[2]
+        statistics = self.normalise(self.planes(appearance))[1]
+        self._held = (version, appearance.detach().clone(), statistics)
+        return statistics
+
+
+class TriplaneScene(Scene):
+    """Faces as planes and a small decoder. Geometry reads normalised planes only; colour reads them with their statistics given back."""
+
+    rule: Rule = "midpoint"
+
+    def __init__(
+        self, generator: TriplaneGenerator, normalised: Tensor, statistics: Statistics, background_color: Tensor | None, row: Tensor | None
+    ) -> None:
+        config = generator.config
+        self.generator = generator
+        self.batch = len(normalised)
+        self.bounds = config["box_warp"] / 2
+        self.near, self.far = config["near"], config["far"]
+        self.layout = generator.layout
+        self.empty_logit = config["empty_logit"]
+        self.statistics = statistics
+        self.background_color = background_color
+        self.row = row
+        self.planes = normalised
+        if isinstance(generator.decoder, PlainDecoder):  # it reads density and colour from one set of planes
+            self.planes = torch.addcmul(statistics.mean[..., None, None], normalised, statistics.std[..., None, None])
+
+    @property
+    def fingerprint(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Fingerprint of the generator's published weights (hashed when first asked for: training never asks)."""
+        return self.generator.fingerprint
+
+    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
+        """One bilinear look-up in each plane; the mean over planes is the feature. The viewing direction plays no part."""
+        lookup = self.look_up(self.planes, points)
+        features = lookup.mean(dim=3)
+        density, logits = self.generator.decoder.geometry(features)
+        return GeometrySamples(points, density, features, logits, lookup.flatten(3))
+
+    def color(self, samples: GeometrySamples) -> Tensor:
+        """Colours `[B,R,S,C]` in [-1, 1].
+
+        Denormalised planes need no look-up of their own. Bilinear interpolation is linear, so a sample of F̂·s + μ is s times the sample of F̂,
+        plus μ times the share of the four texels that lies inside the plane (outside, F̂ and F are both 0).
+        """
+        decoder = self.generator.decoder
+        if isinstance(decoder, PlainDecoder):
+            return decoder.color(samples.features)
+        lookup = self.look_up(self.planes, samples.points).flatten(3) if samples.lookup is None else samples.lookup
+        return decoder.color_under(lookup, self.coverage(samples.points), self.statistics.mean, self.statistics.std)
+
+    def background(self, directions: Tensor) -> Tensor | None:
+        """The face's own colour, the same in every direction."""
+        return None if self.background_color is None else self.background_color[:, None].expand(-1, directions.shape[1], -1)
+
+    def finish(self, rendering: Rendering) -> Rendering:
+        """The picture super-resolved to 512², where the generator can."""
+        if self.generator.superresolution is None:
+            return rendering
+        if self.row is None:
+            raise ValueError("a scene from planes needs a style row for super-resolution")
+        return rendering.with_image(self.generator.superresolution(rendering.raw, self.row))
+
+    def look_up(self, planes: Tensor, points: Tensor) -> Tensor:
+        """Bilinear samples `[B,R,S,P,C]` of `planes [B,P,C,N,N]` at `points [B,R,S,3]`, zeros outside (half-pixel texel centres)."""
+        batch, rays, count = points.shape[:3]
+        grid = self._grid(points).flatten(1, 2).transpose(1, 2)  # [B,P,RS,2]
+        found = F.grid_sample(planes.flatten(0, 1), grid.flatten(0, 1)[:, :, None], mode="bilinear", align_corners=False)  # [BP,C,RS,1]
+        return found.reshape(batch, planes.shape[1], planes.shape[2], rays, count).permute(0, 3, 4, 1, 2)
+
+    def coverage(self, points: Tensor) -> Tensor:
+        """Share in [0, 1] of a look-up's bilinear weight that lies inside each plane, `[B,R,S,P]`."""
+        size = self.planes.shape[-1]
+        return ((1 - self._grid(points).abs()) * (size / 2) + 0.5).clamp(0, 1).prod(dim=-1)
+
+    def _grid(self, points: Tensor) -> Tensor:
+        """Plane coordinates `[B,R,S,P,2]` in [-1, 1]: width, then height."""
+        return (points[..., self.generator.grid_axes] / self.bounds).unflatten(-1, (-1, 2))
