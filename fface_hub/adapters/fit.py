@@ -73,18 +73,18 @@ def fit(
 
     Adam with a OneCycle rate (cosine, from 1/25 of the peak), cross-entropy, after a fifth of the steps plus λ·DICE; LMTA on half of the
     batches. The same settings give the same adapter. `generator_id` (None: the id it was loaded by) is noted in it for people. `callback`
-    gets a `Step` after each step, with the adapter so far as its `best`. Raises `ModelError` if a sample has no latents or those of another generator, `LayoutError` if layouts do not fit, `OptimisationError`
-    if the loss leaves the finite numbers.
+    gets a `Step` after each step, with the adapter so far as its `best`. Raises `ModelError` if a sample has no latents or those of another
+    generator, `LayoutError` if layouts do not fit, `OptimisationError` if the loss leaves the finite numbers.
     """
     settings = settings or FitSettings()
     layout = layout or samples.layout
-    device = generator.default_camera.cam2world.device
+    device = generator.mean_latents().geometry.device
     random = torch.Generator().manual_seed(settings.seed)
     faces = _gather(samples, layout, settings, device)
     with frozen(generator):
         adapter = _new_adapter(generator, faces.latents[0], layout, generator_id or getattr(generator, "model_id", None) or "unnamed")
         adapter.initialise(random)
-        adapter.train().to(device=device)
+        adapter.train()
         optimiser = torch.optim.Adam(adapter.parameters(), lr=settings.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
         batches = _batches(len(samples), settings.batch, random)
@@ -128,7 +128,9 @@ def _new_adapter(generator: Generator, latents: Latents, layout: Layout, generat
             probe = generator.scene(latents).geometry(zero, zero[:, :, 0] + zero.new_tensor([0.0, 0.0, -1.0]))
     except RuntimeError as error:
         raise ModelError("The latents of the samples do not fit this generator: use samples made with it.") from error
-    return Adapter(layout.to_dict(), generator_id, generator.fingerprint, probe.features.shape[-1], 1 + probe.logits.shape[-1])
+    sizes = probe.features.shape[-1], 1 + probe.logits.shape[-1]
+    with latents.geometry.device:
+        return Adapter(layout.to_dict(), generator_id, generator.fingerprint, *sizes)
 
 
 def _batches(count: int, size: int, random: torch.Generator) -> Iterator[Tensor]:

@@ -1,0 +1,31 @@
+"""What every optimisation shares."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from fface_hub.errors import OptimisationError
+from fface_hub.progress import Step, check_finite, frozen
+
+
+def test_fraction_of_a_step() -> None:
+    assert Step(25, 100, {}).fraction == 0.25
+
+
+def test_frozen_restores_what_was_trainable_even_after_an_error() -> None:
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    with pytest.raises(KeyError), frozen(model, None, object()):
+        assert not model.weight.requires_grad
+        raise KeyError
+    assert model.weight.requires_grad
+    assert not model.bias.requires_grad
+
+
+def test_check_finite_hands_over_the_best() -> None:
+    check_finite(torch.zeros(2), "The work")
+    with pytest.raises(OptimisationError, match="The work") as caught:
+        check_finite(torch.tensor([0.0, torch.nan]), "The work", best="so far")
+    assert caught.value.best == "so far"
