@@ -1,0 +1,116 @@
+"""The bare head: geometry z to skin, eyes, mouth, tongue and teeth as surfaces in world units, with landmarks for what is worn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fface_hub.heads.controls import Controls, controls
+from fface_hub.heads.eyes import Eyeball, eyeball_surface, fit_eyeball
+from fface_hub.heads.surface import Surface, smooth_normals
+from fface_hub.heads.teeth import JAW_ANGLE, JAW_HINGE, teeth_surfaces
+from fface_hub.heads.template import NECK_AXIS, NECK_RINGS, Template, load_template
+from fface_hub.layouts import FINE_24
+
+# Chin to crown of a middling head, and where its middle and its eyes come to lie: hair, chin and some neck are inside the frontal picture.
+HEAD_HEIGHT = 0.505
+HEAD_MIDDLE = 0.022
+EYE_DEPTH = 0.222
+# How much of a head's own size is kept: big heads would leave the picture.
+SIZE_KEPT = 0.3
+MEAN_HEIGHT = 0.556
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Surfaces of one head without hair and accessories, and named points `[3]` in world units.
+
+    Landmarks: those of `template.MIDLINE` and `template.PAIRS` (with `_left`/`_right`), `crown`, `occiput`, `ear_top_*`, `ear_lobe_*`,
+    `ear_back_*`, `eye_*` (eyeball centres), `pupil_*`, `neck_front`, `neck_back`, `neck_left`, `neck_right` (on the lower rim).
+    `neck_ring [L,3]`: the closed loop around the neck where it leaves the head, from above counter-clockwise or clockwise but in order.
+    `scale`: world units of this head per unit of the basis. `template [V,3]` of the skin: the same vertices on the mean head, placed alike.
+    """
+
+    surfaces: list[Surface]
+    landmarks: dict[str, np.ndarray]
+    neck_ring: np.ndarray
+    scale: float
+    controls: Controls
+    eyes: tuple[Eyeball, Eyeball] = field(repr=False)
+
+    def surface(self, name: str) -> Surface:
+        """The surface called `name`: skin, eye_left, eye_right, mouth, tongue, teeth_upper or teeth_lower."""
+        return next(item for item in self.surfaces if item.name == name)
+
+
+def head_shape(geometry_z: np.ndarray) -> HeadShape:
+    """The head of `geometry_z [GEOMETRY_SIZE]`. Its place and size do not depend on the expression."""
+    template = load_template()
+    basis, control = template.basis, controls(geometry_z)
+    calm = basis.evaluate(control.phenotypes, control.changes, {})
+    moved = basis.evaluate(control.phenotypes, control.changes, control.actions)
+    eyes = tuple(fit_eyeball(calm[source]) for source in template.eye_source)
+    scale, shift = _placement(template, calm, (eyes[0].center + eyes[1].center) / 2)
+    calm, moved = calm * scale + shift, moved * scale + shift
+    left, right = (Eyeball(eye.center * scale + shift, eye.radius * scale) for eye in eyes)
+    landmarks = {name: moved[vertex].copy() for name, vertex in template.landmarks.items()}
+    skin = _skin(template, moved)
+    surfaces = [skin]
+    for side, eye in (("left", left), ("right", right)):
+        surface = eyeball_surface(f"eye_{side}", eye, control.gaze, control.iris, control.pupil)
+        surfaces.append(surface)
+        landmarks[f"eye_{side}"] = eye.center
+        landmarks[f"pupil_{side}"] = eye.center + eye.radius * surface.extra["gaze"]
+    surfaces += _mouth(template, moved, calm, control, scale, shift)
+    ring = skin.vertices[template.neck_loop]
+    ends = {"front": ring[:, 2].argmax(), "back": ring[:, 2].argmin(), "left": ring[:, 0].argmax(), "right": ring[:, 0].argmin()}
+    landmarks |= {f"neck_{name}": ring[row].copy() for name, row in ends.items()}
+    return HeadShape(surfaces, landmarks, ring, scale, control, (left, right))
+
+
+def _placement(template: Template, vertices: np.ndarray, eyes: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scale and shift that bring a head of the basis into the world."""
+    crown, menton = vertices[template.landmarks["crown"]], vertices[template.landmarks["menton"]]
+    height = float(crown[1] - menton[1])
+    scale = HEAD_HEIGHT * (height / MEAN_HEIGHT) ** SIZE_KEPT / height
+    middle = (crown[1] + menton[1]) / 2
+    shift = np.array([0.0, HEAD_MIDDLE - scale * middle, EYE_DEPTH - scale * eyes[2]], np.float32)
+    return scale, shift
+
+
+def _skin(template: Template, vertices: np.ndarray) -> Surface:
+    """The skin with its neck; normals run smoothly over the texture's seams and into the mouth."""
+    normals = smooth_normals(vertices, template.basis.faces)[template.skin_source]
+    points = vertices[template.skin_source]
+    rim = points[template.neck_loop]
+    centre = rim.mean(axis=0)
+    rings = []
+    for distance, wider, deeper in NECK_RINGS:
+        along = centre + distance * np.array(NECK_AXIS)
+        flat = (rim - centre) * np.array([wider, max(0.0, 1 - distance / 0.12), deeper])
+        rings.append((along + flat).astype(np.float32))
+    points = np.concatenate([points, *rings])
+    joined = smooth_normals(points, template.skin_faces)
+    # Keep the head's own normals except at the rim, where the neck's triangles have to count.
+    joined[: len(normals)] = normals
+    loop = template.neck_loop
+    outward = rim - centre
+    outward[:, 1] = 0.0
+    joined[loop] = outward / np.linalg.norm(outward, axis=1, keepdims=True)
+    return Surface("skin", points, template.skin_faces, joined, "skin", template.skin_uv)
+
+
+def _mouth(template: Template, moved: np.ndarray, calm: np.ndarray, control: Controls, scale: float, shift: np.ndarray) -> list[Surface]:
+    """Cavity, tongue and teeth."""
+    inside = FINE_24.index("mouth")
+    normals = smooth_normals(moved, template.basis.faces)
+    cavity = Surface("mouth", moved[template.mouth_source], template.mouth_faces, normals[template.mouth_source], "mouth", None, inside)
+    tongue = Surface(
+        "tongue", moved[template.tongue_source], template.tongue_faces, normals[template.tongue_source], "tongue", None, inside
+    )
+    marks = template.landmarks
+    seam = (calm[marks["lip_seam_upper"]] + calm[marks["lip_seam_lower"]]) / 2
+    hinge = np.array(JAW_HINGE, np.float32) * scale + shift
+    teeth = teeth_surfaces(seam, scale, hinge, JAW_ANGLE * control.jaw)
+    return [cavity, tongue, *teeth]
