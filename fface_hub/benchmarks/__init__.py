@@ -1,0 +1,14 @@
+"""Benchmarks by name. Each is one file with `run(generator, callback=None) -> dict[str, Any]`, whose result is written as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+BENCHMARKS = {"fidelity": "fface_hub.benchmarks.fidelity"}
+
+
+def benchmark(name: str) -> Callable[..., dict[str, Any]]:
+    """The `run` of the benchmark `name`, imported now; `KeyError` if there is none."""
+    return import_module(BENCHMARKS[name]).run

@@ -1,0 +1,190 @@
+"""The command line: `fface-hub generate | invert | edit | render | adapt | train | benchmark`; `python -m fface_hub.cli` is the same.
+
+Only the grammar is here, and what happens to errors: every mistake of the user is one sentence on stderr and exit code 2; an interrupt
+is 130. The commands themselves are imported when they are asked for, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from fface_hub import __version__
+from fface_hub.benchmarks import BENCHMARKS
+from fface_hub.errors import FFaceError
+
+GENERATOR = "heads-triplane"
+VIEWS = ("views", "orbit", "mesh", "labels", "depth", "normals")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help).\n")
+
+
+def _number(kind: Callable[[str], float], low: float, high: float, what: str) -> Callable[[str], float]:
+    """Argument type: a number from `low` to `high`, described in errors as `what`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            bounds = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bounds}")
+        return value
+
+    return parse
+
+
+def _whole(low: int, high: float = math.inf) -> Callable[[str], float]:
+    return _number(int, low, high, "a whole number")
+
+
+def _real(low: float, high: float = math.inf) -> Callable[[str], float]:
+    return _number(float, low, high, "a number")
+
+
+def _add_common(parser: argparse.ArgumentParser, report: str | None = None) -> None:
+    """Options that every command has; `--json` only where it reports figures."""
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N")
+    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="seed of everything random (0)")
+    if report is not None:
+        parser.add_argument("--json", type=Path, metavar="FILE", help=f"write {report} to FILE")
+
+
+def _add_generator(parser: argparse.ArgumentParser, resolution: int = 128) -> None:
+    parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
+    parser.add_argument("--adapter", metavar="ID", help="label with this adapter's layout instead of the generator's own")
+    parser.add_argument("--resolution", type=_whole(16, 1024), default=resolution, metavar="N", help=f"side of the pictures ({resolution})")
+
+
+def _add_faces(commands: argparse._SubParsersAction) -> None:
+    """The commands that make, change and show faces."""
+    parser = commands.add_parser("generate", help="draw faces from seeds", description="Draw faces from seeds, each into a face folder.")
+    parser.add_argument("--count", type=_whole(1, 10_000), default=1, metavar="N", help="how many: seeds SEED, SEED+1, … (1)")
+    parser.add_argument("--truncation", type=_real(0, 1), default=0.7, metavar="X", help="0 is the mean face, 1 the full variety (0.7)")
+    parser.add_argument("--yaw", type=_real(-90, 90), default=0.0, metavar="DEG", help="camera angle to the side (0)")
+    parser.add_argument("--pitch", type=_real(-60, 60), default=0.0, metavar="DEG", help="camera angle upwards (0)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the face folders")
+    _add_generator(parser)
+    _add_common(parser)
+
+    parser = commands.add_parser("invert", help="photo → face folder", description="Find the face of a photo in the generator.")
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help="any picture with one face")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
+    parser.add_argument("--cropped", action="store_true", help="the photo is already a square crop of the face: do not look for it")
+    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="steps of the search for latents")
+    parser.add_argument("--no-tuning", action="store_true", help="leave the generator as it is (faster, less alike)")
+    _add_generator(parser)
+    _add_common(parser, "how alike it is and how long it took")
+
+    parser = commands.add_parser("edit", help="face + painted labels → edited face", description="Move a face until its labels match.")
+    parser.add_argument("source", metavar="SOURCE", help="face folder, or a whole number: the face of that seed")
+    parser.add_argument("target", type=Path, metavar="LABELS", help="square label map: palette PNG, or the layout's exact colours")
+    parser.add_argument(
+        "--layout", metavar="NAME", help="layout of LABELS, a published name or layout.json (that of the adapter or generator)"
+    )
+    parser.add_argument("--over", type=Path, metavar="LABELS", help="the label map that was painted over: only what differs is a target")
+    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="steps of the optimisation")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
+    _add_generator(parser)
+    _add_common(parser, "losses and label agreement")
+
+    parser = commands.add_parser("render", help="face → views, video, mesh, maps", description="Show a face from all sides.")
+    parser.add_argument("source", metavar="SOURCE", help="face folder, or a whole number: the face of that seed")
+    parser.add_argument("--only", nargs="+", choices=VIEWS, default=list(VIEWS), metavar="WHAT", help=f"any of {', '.join(VIEWS)} (all)")
+    parser.add_argument("--frames", type=_whole(2, 1000), default=48, metavar="N", help="frames of the orbit (48)")
+    parser.add_argument("--fps", type=_whole(1, 120), default=24, metavar="N", help="frames a second (24)")
+    parser.add_argument("--grid", type=_whole(16, 1024), default=128, metavar="N", help="points along a side of the mesh's grid (128)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
+    _add_generator(parser)
+    _add_common(parser)
+
+
+def _add_models(commands: argparse._SubParsersAction) -> None:
+    """The commands that make and measure models."""
+    parser = commands.add_parser("adapt", help="painted samples → adapter", description="Fit an adapter to a folder of painted faces.")
+    parser.add_argument("samples", type=Path, metavar="FOLDER", help="sample set: metadata.jsonl, layout.json, pictures, labels, latents")
+    parser.add_argument("--layout", metavar="NAME", help="merge the classes into this layout, a published name or layout.json")
+    parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
+    parser.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="steps (600, with --full 5000)")
+    parser.add_argument("--full", action="store_true", help="the reference schedule: hours on a CPU")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the adapter")
+    _add_common(parser, "losses and time")
+
+    parser = commands.add_parser(
+        "train", help="train a generator on rendered heads", description="Train, or go on with, a bundled generator."
+    )
+    parser.add_argument("--config", default=GENERATOR, metavar="NAME", help=f"what to train ({GENERATOR})")
+    parser.add_argument(
+        "--minutes", type=_real(0.01), required=True, metavar="N", help="how long; a run that was stopped goes on where it was"
+    )
+    parser.add_argument("--init", metavar="ID", help="start from these weights: bundled name, org/name or folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, log and sample sheets")
+    _add_common(parser, "the last figures")
+
+    parser = commands.add_parser("benchmark", help="measure a model", description="Measure a generator; prints the figures.")
+    parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
+    parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
+    _add_common(parser, "the figures")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    parser = _Parser(prog="fface-hub", description="Edit portraits as 3-D faces by painting on their labels.")
+    parser.add_argument("--version", action="version", version=f"fface-hub {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_faces(commands)
+    _add_models(commands)
+    return parser
+
+
+HANDLERS = {
+    "generate": "fface_hub.commands.faces",
+    "invert": "fface_hub.commands.faces",
+    "edit": "fface_hub.commands.faces",
+    "render": "fface_hub.commands.views",
+    "adapt": "fface_hub.commands.models",
+    "train": "fface_hub.commands.models",
+    "benchmark": "fface_hub.commands.models",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if all went well, 2 for a mistake of the user, 130 after Ctrl-C."""
+    args = build_parser().parse_args(arguments)
+    try:
+        getattr(import_module(HANDLERS[args.command]), args.command)(args)
+    except FFaceError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        name = f"'{error.filename}': " if error.filename else ""
+        return _complain(f"A file or folder cannot be used: {name}{error.strerror or error}.")
+    except MemoryError:
+        return _complain("There is not enough memory: use a smaller --resolution, --grid or --count.")
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        return _complain("The GPU has not enough memory: use --device cpu, or a smaller --resolution.")
+    return 0
+
+
+def _complain(sentence: str) -> int:
+    print(f"fface-hub: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

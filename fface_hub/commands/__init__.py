@@ -1,0 +1,1 @@
+"""What the commands of `fface_hub.cli` do; imported when a command is run."""

@@ -1,0 +1,133 @@
+"""`fface-hub generate`, `invert` and `edit`: each writes face folders (see `commands.folders`)."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from dataclasses import replace
+
+import torch
+from PIL import Image
+
+from fface_hub.adapters.adapter import Adapter
+from fface_hub.cameras import Camera, look_at
+from fface_hub.commands.folders import Face, draw_face, load_face, load_generator, save_face
+from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.doors import read_image, read_label_map, to_tensor
+from fface_hub.editing.edit import EditResult, EditSettings
+from fface_hub.editing.edit import edit as edit_face
+from fface_hub.errors import ImageError
+from fface_hub.inversion.align import crop, find_face
+from fface_hub.inversion.invert import InvertSettings
+from fface_hub.inversion.invert import invert as invert_photo
+from fface_hub.layouts import Layout
+from fface_hub.metrics import iou_per_class, psnr
+from fface_hub.progress import Step
+from fface_hub.rendering.renderer import render
+
+CROP = 256
+
+
+def generate(args: Namespace) -> None:
+    """Faces of `--count` seeds from `--seed` on, in folders seed-N."""
+    device = choose_device(args.device)
+    generator = load_generator(args.generator, device)
+    adapter = _adapter(args, device)
+    camera = look_at(args.yaw, args.pitch).to(device)
+    seeds = range(args.seed, args.seed + args.count)
+    with progress("faces") as callback:
+        for index, seed in enumerate(seeds, 1):
+            face = draw_face(args.generator, generator, seed, args.truncation)
+            face = replace(face, inversion=replace(face.inversion, camera=camera))
+            _show_and_save(face, adapter, args, args.out / f"seed-{seed}")
+            callback(Step(index, len(seeds), {}))
+    say(f"wrote {args.count} face folder{'s' if args.count > 1 else ''} to {args.out}")
+
+
+def invert(args: Namespace) -> None:
+    """A photo's face as a face folder; the photo itself is not kept."""
+    device = choose_device(args.device)
+    square, camera = _square(args)
+    generator = load_generator(args.generator, device)
+    adapter = _adapter(args, device)
+    settings = InvertSettings(seed=args.seed)
+    if args.steps is not None:
+        settings = replace(settings, steps=args.steps)
+    if args.no_tuning:
+        settings = replace(settings, tuning_steps=0)
+    with progress("inversion") as callback:
+        inversion = invert_photo(generator, square, camera, settings, callback)
+    face = Face(inversion, generator, args.generator)
+    _show_and_save(face, adapter, args, args.out)
+    view = render(inversion.scene(), inversion.camera, args.resolution)
+    photo = to_tensor(square.resize((args.resolution, args.resolution), Image.Resampling.LANCZOS)).to(device)
+    figures = {"psnr": float(psnr(view.image, photo)), "losses": dict(inversion.losses), "seconds": inversion.seconds}
+    write_json(figures, args.json)
+    say(f"PSNR {figures['psnr']:.1f} dB at {args.resolution}² in {inversion.seconds:.0f} s; wrote {args.out}")
+
+
+def edit(args: Namespace) -> None:
+    """The face of `--source` moved until its labels match the painted map."""
+    device = choose_device(args.device)
+    face = load_face(args.source, args.generator, device)
+    adapter = _adapter(args, device)
+    layout = face.original.layout if adapter is None else adapter.layout
+    painted = choose_layout(args.layout) if args.layout else layout
+    target = _labels(args.target, painted, layout)
+    original = _labels(args.over, painted, layout) if args.over else None
+    settings = EditSettings(seed=args.seed)
+    if args.steps is not None:
+        settings = replace(settings, steps=args.steps)
+    start = time.perf_counter()
+    with progress("edit") as callback:
+        result = edit_face(face.original, face.inversion, target, adapter, None, settings, callback, original)
+    seconds = time.perf_counter() - start
+    edited = replace(face, inversion=replace(face.inversion, latents=result.latents))
+    _show_and_save(edited, adapter, args, args.out)
+    figures = {"seconds": seconds, **_agreement(result, layout), "losses": result.losses[-1] if result.losses else {}}
+    write_json(figures, args.json)
+    say(f"{figures['matched']:.0%} of the {figures['pixels']} painted pixels have their new label after {seconds:.0f} s; wrote {args.out}")
+
+
+def _adapter(args: Namespace, device: torch.device) -> Adapter | None:
+    return Adapter.from_pretrained(args.adapter, device=device) if args.adapter else None
+
+
+def _square(args: Namespace) -> tuple[Image.Image, Camera | None]:
+    """The square crop of the photo's face and a first guess of its camera; the photo itself and none with `--cropped`."""
+    photo = read_image(args.photo)
+    if not args.cropped:
+        found = find_face(photo)
+        say(found.note)
+        return crop(photo, found.box, CROP), found.camera
+    if photo.width != photo.height:
+        raise ImageError(
+            f"The photo is {photo.width} × {photo.height} pixels, not square: leave out --cropped, so that the face is looked for."
+        )
+    return photo, None
+
+
+def _labels(path: object, painted: Layout, layout: Layout) -> torch.Tensor:
+    """The label map of a file, painted in one layout, in another."""
+    labels = read_label_map(str(path), painted)
+    return labels if painted == layout else painted.convert(labels, layout)
+
+
+def _show_and_save(face: Face, adapter: Adapter | None, args: Namespace, folder: object) -> None:
+    """Render `face` by its own camera and write its folder."""
+    scene = face.inversion.scene()
+    if adapter is not None:
+        adapter.check(scene)
+    view = render(scene, face.inversion.camera, args.resolution, adapter=adapter)
+    save_face(folder, face, view, face.original.layout if adapter is None else adapter.layout)
+
+
+def _agreement(result: EditResult, layout: Layout) -> dict[str, object]:
+    """How many painted pixels there are, which share of them got its label, and the IoU of each painted class before and after."""
+    region, target = result.region, result.target
+    count = int(region.sum())
+    matched = float((result.after.labels[0][region] == target[region]).double().mean()) if count else 1.0
+    before, after = (iou_per_class(view.labels, target[None], len(layout))[0] for view in (result.before, result.after))
+    classes = [int(index) for index in target[region].unique()]
+    scores = {layout.names[index]: [float(before[index]), float(after[index])] for index in classes}
+    return {"pixels": count, "matched": matched, "iou_before_after": scores}

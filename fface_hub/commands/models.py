@@ -1,0 +1,48 @@
+"""`fface-hub adapt`, `train` and `benchmark`: models made and measured."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from dataclasses import replace
+
+from fface_hub.adapters.fit import FitSettings, fit
+from fface_hub.adapters.samples import SampleSet
+from fface_hub.benchmarks import benchmark as find_benchmark
+from fface_hub.commands.folders import load_generator
+from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.progress import Step
+
+
+def adapt(args: Namespace) -> None:
+    """Fit an adapter to a sample folder and save it."""
+    device = choose_device(args.device)
+    samples = SampleSet.load(args.samples)
+    layout = choose_layout(args.layout) if args.layout else None
+    generator = load_generator(args.generator, device)
+    settings = FitSettings(seed=args.seed) if args.full else FitSettings.quick(seed=args.seed)
+    if args.steps is not None:
+        settings = replace(settings, steps=args.steps)
+    start, last = time.perf_counter(), Step(0, settings.steps, {})
+    with progress("adapter") as bar:
+
+        def callback(step: Step) -> None:
+            nonlocal last
+            last = step
+            bar(step)
+
+        adapter = fit(generator, samples, layout, settings, callback, generator_id=args.generator)
+    adapter.save_pretrained(args.out)
+    seconds = time.perf_counter() - start
+    write_json({"seconds": seconds, "samples": len(samples), "classes": len(adapter.layout), "losses": dict(last.losses)}, args.json)
+    say(f"wrote the adapter for '{adapter.layout.name}' ({len(adapter.layout)} classes) to {args.out} after {seconds:.0f} s")
+
+
+def benchmark(args: Namespace) -> None:
+    """Run a benchmark, print its figures and write them."""
+    generator = load_generator(args.generator, choose_device(args.device))
+    with progress(args.name) as callback:
+        figures = find_benchmark(args.name)(generator, callback=callback)
+    write_json(figures, args.json)
+    for name, value in figures.items():
+        say(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
