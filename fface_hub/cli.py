@@ -82,8 +82,11 @@ def _add_faces(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="any picture with one face")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
     parser.add_argument("--cropped", action="store_true", help="the photo is already a square crop of the face: do not look for it")
-    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="steps of the search for latents")
-    parser.add_argument("--no-tuning", action="store_true", help="leave the generator as it is (faster, less alike)")
+    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws")
+    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free")
+    parser.add_argument(
+        "--tuning-steps", type=_whole(0, 100_000), metavar="N", help="steps on the weights; 0 leaves the generator as it is"
+    )
     _add_generator(parser)
     _add_common(parser, "how alike it is and how long it took")
 

@@ -5,27 +5,24 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from PIL import Image
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.cameras import Camera, look_at
+from fface_hub.cameras import look_at
 from fface_hub.commands.folders import Face, draw_face, load_face, load_generator, save_face
 from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
 from fface_hub.doors import read_image, read_label_map, to_tensor
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.editing.edit import edit as edit_face
 from fface_hub.errors import ImageError
-from fface_hub.inversion.align import crop, find_face
 from fface_hub.inversion.invert import InvertSettings
 from fface_hub.inversion.invert import invert as invert_photo
 from fface_hub.layouts import Layout
-from fface_hub.metrics import iou_per_class, psnr
+from fface_hub.metrics import iou_per_class
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
-
-CROP = 256
 
 
 def generate(args: Namespace) -> None:
@@ -47,27 +44,26 @@ def generate(args: Namespace) -> None:
 def invert(args: Namespace) -> None:
     """A photo's face as a face folder; the photo itself is not kept."""
     device = choose_device(args.device)
-    square, camera = _square(args)
+    photo = read_image(args.photo)
+    if args.cropped and photo.width != photo.height:
+        raise ImageError(
+            f"The photo is {photo.width} × {photo.height} pixels, not square: leave out --cropped, so that the face is looked for."
+        )
     generator = load_generator(args.generator, device)
     adapter = _adapter(args, device)
-    settings = InvertSettings(seed=args.seed)
-    if args.steps is not None:
-        settings = replace(settings, steps=args.steps)
-    if args.no_tuning:
-        settings = replace(settings, tuning_steps=0)
+    steps = {name: value for name in ("w_steps", "free_steps", "tuning_steps") if (value := getattr(args, name)) is not None}
     with progress("inversion") as callback:
-        inversion = invert_photo(generator, square, camera, settings, callback)
-    face = Face(inversion, generator, args.generator)
-    _show_and_save(face, adapter, args, args.out)
-    view = render(inversion.scene(), inversion.camera, args.resolution)
-    photo = to_tensor(square.resize((args.resolution, args.resolution), Image.Resampling.LANCZOS)).to(device)
-    figures = {"psnr": float(psnr(view.image, photo)), "losses": dict(inversion.losses), "seconds": inversion.seconds}
-    write_json(figures, args.json)
-    say(f"PSNR {figures['psnr']:.1f} dB at {args.resolution}² in {inversion.seconds:.0f} s; wrote {args.out}")
+        settings = InvertSettings(seed=args.seed, **steps)
+        inversion = invert_photo(generator, to_tensor(photo) if args.cropped else photo, None, settings, callback)
+    if inversion.crop is not None and inversion.crop.note:
+        say(inversion.crop.note)
+    _show_and_save(Face(inversion, generator, args.generator), adapter, args, args.out)
+    write_json({**inversion.losses, "seconds": inversion.seconds}, args.json)
+    say(f"PSNR {inversion.losses['psnr']:.1f} dB at {settings.resolution}² in {inversion.seconds:.0f} s; wrote {args.out}")
 
 
 def edit(args: Namespace) -> None:
-    """The face of `--source` moved until its labels match the painted map."""
+    """The face of SOURCE moved until its labels match the painted map."""
     device = choose_device(args.device)
     face = load_face(args.source, args.generator, device)
     adapter = _adapter(args, device)
@@ -93,27 +89,13 @@ def _adapter(args: Namespace, device: torch.device) -> Adapter | None:
     return Adapter.from_pretrained(args.adapter, device=device) if args.adapter else None
 
 
-def _square(args: Namespace) -> tuple[Image.Image, Camera | None]:
-    """The square crop of the photo's face and a first guess of its camera; the photo itself and none with `--cropped`."""
-    photo = read_image(args.photo)
-    if not args.cropped:
-        found = find_face(photo)
-        say(found.note)
-        return crop(photo, found.box, CROP), found.camera
-    if photo.width != photo.height:
-        raise ImageError(
-            f"The photo is {photo.width} × {photo.height} pixels, not square: leave out --cropped, so that the face is looked for."
-        )
-    return photo, None
-
-
-def _labels(path: object, painted: Layout, layout: Layout) -> torch.Tensor:
+def _labels(path: Path, painted: Layout, layout: Layout) -> torch.Tensor:
     """The label map of a file, painted in one layout, in another."""
-    labels = read_label_map(str(path), painted)
+    labels = read_label_map(path, painted)
     return labels if painted == layout else painted.convert(labels, layout)
 
 
-def _show_and_save(face: Face, adapter: Adapter | None, args: Namespace, folder: object) -> None:
+def _show_and_save(face: Face, adapter: Adapter | None, args: Namespace, folder: Path) -> None:
     """Render `face` by its own camera and write its folder."""
     scene = face.inversion.scene()
     if adapter is not None:
