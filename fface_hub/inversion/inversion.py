@@ -1,0 +1,132 @@
+"""What an inversion finds: a face, the camera that saw it, and what the generator had to learn for it; saved without the photo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fface_hub.cameras import Camera
+from fface_hub.doors import read_json, read_tensors
+from fface_hub.errors import ModelError
+from fface_hub.files import replaced_folder
+from fface_hub.generators.base import Generator, Scene
+from fface_hub.inversion.align import FaceCrop
+from fface_hub.inversion.backdrop import Backdrop, BackdropScene
+from fface_hub.latents import Latents
+
+VERSION = 1
+CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE = (
+    "inversion.json",
+    "latents.safetensors",
+    "tuning.safetensors",
+    "backdrop.safetensors",
+)
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A photographed face in a generator's terms.
+
+    `latents` and `camera` (batches of one); `generator`, a tuned copy or the one that was given; `backdrop` behind the head, or None for
+    the generator's own background; `image [1,3,H,W]` in [-1, 1], the cropped photo (None after loading: it is never saved); `crop`, where
+    it was cut, if a face was looked for; `losses` at the end; `seconds` taken.
+    """
+
+    latents: Latents
+    camera: Camera
+    generator: Generator
+    backdrop: Backdrop | None = None
+    image: Tensor | None = None
+    crop: FaceCrop | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def scene(self, latents: Latents | None = None) -> Scene:
+        """The scene of `latents` (None: the photographed face; else an edited one, say) by this generator before this backdrop."""
+        scene = self.generator.scene(latents or self.latents)
+        return scene if self.backdrop is None else BackdropScene(scene, self.backdrop)
+
+    def save(self, folder: str | Path, original: Generator) -> None:
+        """Write into `folder`: latents, camera, backdrop and what tuning changed in `original` (float16 differences). Never the photo."""
+        config = {
+            "version": VERSION,
+            "fingerprint": original.fingerprint,
+            "camera": self.camera.to_vector()[0].tolist(),
+            "losses": dict(self.losses),
+            "seconds": self.seconds,
+        }
+        with replaced_folder(folder) as new:
+            (new / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False), encoding="utf-8")
+            self.latents.save(new / LATENTS_FILE)
+            save_file(_differences(original, self.generator), new / TUNING_FILE)
+            if self.backdrop is not None:
+                tensors = {"texture": self.backdrop.texture.half(), "camera": self.backdrop.camera.to_vector()[0]}
+                save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, new / BACKDROP_FILE)
+
+    @staticmethod
+    def load(folder: str | Path, generator: Generator) -> Inversion:
+        """Inverse of `save`, for the `generator` it was made with. Raises `ModelError` for another one, and for damaged files."""
+        folder = Path(folder)
+        config = read_json(folder / CONFIG_FILE)
+        if not isinstance(config, dict) or config.get("version") != VERSION or not _is_numbers(config.get("camera"), 25):
+            raise ModelError(f"The folder '{folder.name}' holds no inversion that this program can read: invert the photo again.")
+        if config.get("fingerprint") != generator.fingerprint:
+            raise ModelError("This inversion was made with another generator: load that generator, or invert the photo again.")
+        backdrop = None
+        if (folder / BACKDROP_FILE).exists():
+            tensors = read_tensors(folder / BACKDROP_FILE)
+            if set(tensors) != {"texture", "camera"} or tensors["texture"].ndim != 3 or tensors["camera"].shape != (25,):
+                raise ModelError(f"The backdrop in '{folder.name}' is damaged: invert the photo again.")
+            backdrop = Backdrop(tensors["texture"].float(), Camera.from_vector(tensors["camera"][None].float()))
+        tuned = _with_differences(generator, read_tensors(folder / TUNING_FILE))
+        camera = Camera.from_vector(torch.tensor([config["camera"]], dtype=torch.float32))
+        return Inversion(Latents.load(folder / LATENTS_FILE), camera, tuned, backdrop)
+
+
+def tuned_copy(generator: Generator) -> Generator:
+    """A copy of `generator` to tune; its fingerprint stays. `ModelError` if it is no network."""
+    copy = getattr(generator, "tuned_copy", None)
+    if copy is None or not isinstance(generator, nn.Module):
+        raise ModelError("This generator cannot be tuned: set the tuning steps to 0.")
+    return copy()
+
+
+def _parameters(generator: Generator) -> dict[str, Tensor]:
+    return {key: value.detach() for key, value in generator.named_parameters()} if isinstance(generator, nn.Module) else {}
+
+
+def _differences(original: Generator, tuned: Generator) -> dict[str, Tensor]:
+    """Changed parameters, tuned − original, as float16 on the CPU."""
+    before, after = _parameters(original), _parameters(tuned)
+    changed = {key: (after[key] - before[key]).half().cpu().contiguous() for key in before}
+    return {key: value for key, value in changed.items() if bool(value.any())}
+
+
+def round_differences(original: Generator, tuned: Generator) -> None:
+    """Make `tuned` exactly what saving and loading it would give: original + float16 differences."""
+    before = _parameters(original)
+    for key, value in _parameters(tuned).items():
+        value.copy_(before[key] + (value - before[key]).half().float())
+
+
+def _with_differences(generator: Generator, differences: Mapping[str, Tensor]) -> Generator:
+    """`generator` itself if nothing was tuned, else a tuned copy with the `differences` added."""
+    if not differences:
+        return generator
+    tuned = tuned_copy(generator)
+    parameters = _parameters(tuned)
+    for key, value in differences.items():
+        if key not in parameters or parameters[key].shape != value.shape:
+            raise ModelError(f"The tuning has no place for the weight {key[:80]!r} in this generator: invert the photo again.")
+        parameters[key].copy_(parameters[key] + value.to(parameters[key]))
+    return tuned
+
+
+def _is_numbers(value: object, count: int) -> bool:
+    return isinstance(value, list) and len(value) == count and all(isinstance(item, int | float) for item in value)

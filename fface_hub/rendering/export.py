@@ -1,0 +1,59 @@
+"""Files to take away: MP4 of an orbit, GLB of a mesh. Both are written beside their place and moved there when complete."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import trimesh
+from torch import Tensor
+from torch.nn import functional as F
+
+from fface_hub.rendering.mesh import Mesh
+
+
+@contextmanager
+def _replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path in the same folder that takes the place of `path` at the end, or vanishes on an error."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_mp4(frames: Tensor, path: str | Path, fps: int = 24) -> None:
+    """Write `frames [T,3,H,W]` in [-1, 1] as an H.264 film that browsers play at once (yuv420p, index in front).
+
+    yuv420p needs even sides: an odd one is extended by repeating its last row or column. `ValueError` if there are no frames.
+    """
+    if frames.ndim != 4 or frames.shape[1] != 3 or len(frames) == 0:
+        raise ValueError(f"frames [T,3,H,W] expected, got {tuple(frames.shape)}")
+    even = F.pad(frames.detach().float(), (0, frames.shape[3] % 2, 0, frames.shape[2] % 2), mode="replicate")
+    pictures = ((even.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    with _replacing(path) as temporary, av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as film:
+        stream = film.add_stream("libx264", rate=Fraction(fps), options={"crf": "18", "preset": "medium"})
+        stream.height, stream.width, stream.pix_fmt = pictures.shape[1], pictures.shape[2], "yuv420p"
+        for picture in pictures:
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        film.mux(stream.encode())
+
+
+def save_glb(mesh: Mesh, path: str | Path) -> None:
+    """Write a `mesh` with its vertex colours as binary glTF (metres are not set: one unit of the file is one of the world)."""
+    alpha = np.full((len(mesh.colors), 1), 255, dtype=np.uint8)
+    body = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=np.hstack([mesh.colors, alpha]), process=False)
+    with _replacing(path) as temporary:
+        body.export(temporary, file_type="glb")
