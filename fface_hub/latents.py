@@ -69,7 +69,9 @@ class Latents:
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors with the keys `geometry` and `appearance`."""
-        save_file({"geometry": self.geometry.detach().contiguous().cpu(), "appearance": self.appearance.detach().contiguous().cpu()}, path)
+        halves = {"geometry": self.geometry, "appearance": self.appearance}
+        # Cloned, because a generator may give both halves the same memory, which safetensors refuses.
+        save_file({name: rows.detach().cpu().clone(memory_format=torch.contiguous_format) for name, rows in halves.items()}, path)
 
     @staticmethod
     def load(path: str | Path) -> Latents:
