@@ -99,7 +99,7 @@ def fit(
             optimiser.step()
             schedule.step()
             if callback is not None:
-                figures = {"loss": float(loss), **{name: float(value) for name, value in losses.items()}}
+                figures = {name: value.item() for name, value in {"loss": loss, **losses}.items()}
                 callback(Step(index, settings.steps, figures, best=adapter))
     return adapter.eval()
 

@@ -25,6 +25,6 @@ def lmta(latents: Latents, generator: Generator, random: torch.Generator, probab
 
 
 def late_rows(generator: Generator, latents: Latents) -> range:
-    """Style rows that carry colour: the generator's own `late_rows` where it has them, else the last third (rows 9 to 13 of 14)."""
+    """Style rows that carry colour: the generator's own `late_rows` where it has them, else the last third, rounded up."""
     rows = latents.geometry.shape[1]
-    return getattr(generator, "late_rows", range(rows - rows * 5 // 14, rows))
+    return getattr(generator, "late_rows", range(rows - -(-rows // 3), rows))

@@ -7,6 +7,7 @@ last, an edit that changes nothing returns at once, labels outside what was pain
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from fface_hub.adapters.fit import pick_rays
 from fface_hub.cameras import Camera
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.errors import LayoutError, ModelError
-from fface_hub.generators.base import Generator, Rendering
+from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.losses import ImageLoss, cross_entropy, dice_overlap, masked_image_loss, masked_mse
@@ -27,7 +28,7 @@ from fface_hub.rendering.renderer import RayOutputs, render, render_rays
 from fface_hub.rendering.sampling import Sampling
 
 if TYPE_CHECKING:
-    from fface_hub.inversion.invert import Inversion
+    from fface_hub.inversion.inversion import Inversion
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,27 @@ class EditResult:
 
 
 @dataclass(frozen=True)
+class _Face:
+    """What is edited: a generator and how it makes scenes (an inversion has a backdrop), latents and camera, batches of one."""
+
+    generator: Generator
+    scene: Callable[[Latents], Scene]
+    latents: Latents
+    camera: Camera
+
+    def picture(self, latents: Latents, adapter: Adapter | None, settings: EditSettings) -> Rendering:
+        """The face of `latents` at the resolution of the edit, without gradients and super-resolution."""
+        with torch.no_grad():
+            scene = self.scene(latents)
+            return render(scene, self.camera, settings.resolution, Sampling(settings.coarse, settings.fine), adapter=adapter, finish=False)
+
+
+@dataclass(frozen=True)
 class _Task:
     """All that stays the same from step to step: the flat pixels of the picture before, of the target and of the region `[1,P]`."""
 
-    generator: Generator
+    face: _Face
     adapter: Adapter | None
-    latents: Latents
-    camera: Camera
     settings: EditSettings
     before: Tensor
     target: Tensor
@@ -90,8 +105,8 @@ class _Task:
         settings, size = self.settings, self.settings.resolution
         pixels = pick_rays(self.region.long().cpu(), settings.rays, 0.5, random).to(delta.device)
         uv = torch.stack([pixels % size + 0.5, pixels // size + 0.5], dim=-1) / size
-        scene = self.generator.scene(self.latents.offset(delta))
-        rays = render_rays(scene, *self.camera.rays_at(uv), Sampling(settings.coarse, settings.fine), adapter=self.adapter)
+        scene = self.face.scene(self.face.latents.offset(delta))
+        rays = render_rays(scene, *self.face.camera.rays_at(uv), Sampling(settings.coarse, settings.fine), adapter=self.adapter)
         logits, truth = rays.logits.transpose(1, 2), self.target.gather(1, pixels)
         image, keep = rays.color[..., :3].transpose(1, 2), ~self.region.gather(1, pixels)
         original = self.before.gather(2, pixels[:, None].expand(-1, 3, -1))
@@ -131,22 +146,20 @@ def edit(
     non-finite numbers.
     """
     settings = settings or EditSettings()
-    generator, latents, camera = _unpack(generator, face, camera)
+    subject = _unpack(generator, face, camera)
     if adapter is not None:
         adapter.check(generator)
     layout = generator.layout if adapter is None else adapter.layout
     _check_labels(target_labels, original_labels, layout)
-    latents = latents.detach()
-    with frozen(generator, adapter):
-        before = _picture(generator, latents, camera, adapter, settings)
+    with frozen(subject.generator, adapter):
+        before = subject.picture(subject.latents, adapter, settings)
         target, region = _target(target_labels, original_labels, before.labels[0], settings)
         if not region.any():
-            return EditResult(latents, region, target, [], before, before)
-        task = _Task(
-            generator, adapter, latents, camera, settings, before.raw[:, :3].flatten(2), target.flatten()[None], region.flatten()[None]
-        )
+            return EditResult(subject.latents, region, target, [], before, before)
+        pixels = before.raw[:, :3].flatten(2), target.flatten()[None], region.flatten()[None]
+        task = _Task(subject, adapter, settings, *pixels)
         best, history = _optimise(task, callback)
-        after = _picture(generator, best, camera, adapter, settings)
+        after = subject.picture(best, adapter, settings)
     return EditResult(best, region, target, history, before, after)
 
 
@@ -154,17 +167,17 @@ def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dic
     """Adam (β .9, .999; constant rate) on δ. The latents of the lowest loss, and the losses of every step."""
     settings, size = task.settings, task.settings.resolution
     random = torch.Generator().manual_seed(settings.seed)
-    rows = task.latents.geometry
+    rows = task.face.latents.geometry
     noise = torch.randn(1, 1, rows.shape[2], generator=random) * settings.start
     delta = noise.to(rows.device).repeat(1, rows.shape[1], 1).requires_grad_()
     optimiser = torch.optim.Adam([delta], lr=settings.learning_rate)
-    best, lowest, history = task.latents, float("inf"), []
+    best, lowest, history = task.face.latents, float("inf"), []
     for index in range(1, settings.steps + 1):
         losses, rays = task.losses(delta, random)
         check_finite(losses["loss"].detach(), "The edit", best)
-        history.append({name: float(value) for name, value in losses.items()})
+        history.append({name: value.item() for name, value in losses.items()})
         if history[-1]["loss"] < lowest:
-            best, lowest = task.latents.offset(delta.detach().clone()), history[-1]["loss"]
+            best, lowest = task.face.latents.offset(delta.detach().clone()), history[-1]["loss"]
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         optimiser.step()
@@ -175,17 +188,17 @@ def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dic
     return best, history
 
 
-def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | None) -> tuple[Generator, Latents, Camera]:
-    """Generator, latents and camera to use; an inversion brings its own."""
-    if isinstance(face, Latents):
-        latents = face
-    else:
-        if face.generator.fingerprint != generator.fingerprint:
+def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | None) -> _Face:
+    """What to edit; an inversion brings its own camera, tuned generator and backdrop."""
+    scene, latents = generator.scene, face
+    if not isinstance(latents, Latents):
+        inversion = latents
+        if inversion.generator.fingerprint != generator.fingerprint:
             raise ModelError("This face was inverted with another generator: load that one, or invert the picture again.")
-        generator, latents, camera = face.generator, face.latents, camera or face.camera
+        generator, scene, latents, camera = inversion.generator, inversion.scene, inversion.latents, camera or inversion.camera
     if len(latents) != 1:
         raise ValueError(f"an edit is of one face, and these are latents of {len(latents)}")
-    return generator, latents, (camera or generator.default_camera).to(latents.geometry.device)
+    return _Face(generator, scene, latents.detach(), (camera or generator.default_camera).to(latents.geometry.device))
 
 
 def _check_labels(target: Tensor, original: Tensor | None, layout: Layout) -> None:
@@ -210,9 +223,3 @@ def _target(target: Tensor, original: Tensor | None, current: Tensor, settings: 
             )
         resized = torch.where(small, resized, current)
     return resized, edited_region(current, resized, settings.dilate)
-
-
-def _picture(generator: Generator, latents: Latents, camera: Camera, adapter: Adapter | None, settings: EditSettings) -> Rendering:
-    with torch.no_grad():
-        scene = generator.scene(latents)
-        return render(scene, camera, settings.resolution, Sampling(settings.coarse, settings.fine), adapter=adapter, finish=False)
