@@ -31,7 +31,8 @@ def adapt(args: Namespace) -> None:
             last = step
             bar(step)
 
-        adapter = fit(generator, samples, layout, settings, callback, generator_id=args.generator)
+        # The name under which others can load the generator; a folder of this machine is none.
+        adapter = fit(generator, samples, layout, settings, callback, generator_id=getattr(generator, "model_id", None) or "")
     adapter.save_pretrained(args.out)
     seconds = time.perf_counter() - start
     write_json({"seconds": seconds, "samples": len(samples), "classes": len(adapter.layout), "losses": dict(last.losses)}, args.json)

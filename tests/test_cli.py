@@ -1,0 +1,214 @@
+"""The command line on a tiny random generator: every command writes what it says, and every mistake is one sentence with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fface_hub import benchmarks
+from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.cameras import look_at
+from fface_hub.cli import main
+from fface_hub.generators.base import Generator
+from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.latents import Latents
+from fface_hub.layouts import BASE_15, LabelClass, Layout
+from fface_hub.progress import Step
+from fface_hub.rendering.renderer import render
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--device", "cpu", "--resolution", "16"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny generator with random weights."""
+    torch.manual_seed(0)
+    generator = TriplaneGenerator(
+        mapping="pair",
+        z_dim=4,
+        appearance_z_dim=3,
+        mapping_multiplier=1.0,
+        latent_dim=16,
+        plane_resolution=16,
+        plane_channels=8,
+        channel_base=128,
+        channel_max=16,
+        decoder_hidden=16,
+        color_channels=3,
+        superresolution=None,
+        background="latent",
+        noise=False,
+    )
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    generator.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def face(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face folder that `generate` wrote."""
+    out = tmp_path_factory.mktemp("faces")
+    assert main(["generate", "--generator", model, "--seed", "3", "--count", "2", "--yaw", "10", "--out", str(out), *SMALL]) == 0
+    return out / "seed-3"
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence on stderr with which `arguments` are refused."""
+    capsys.readouterr()
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fface-hub") or "Traceback" in line]
+    assert code == 2 and len(errors) == 1, errors
+    return errors[0]
+
+
+def test_generate_writes_a_folder_for_each_seed(face: Path, model: str) -> None:
+    assert sorted(path.name for path in face.parent.iterdir()) == ["seed-3", "seed-4"]
+    assert json.loads((face / "face.json").read_text()) == {"generator": model}
+    assert Image.open(face / "picture.png").size == (16, 16)
+    labels = Image.open(face / "labels.png")
+    assert labels.mode == "P" and int(np.asarray(labels).max()) < len(BASE_15)
+    # The latents are those of the seed, and the camera is the one that was asked for.
+    drawn = Generator.from_pretrained(model).sample(1, 3, 0.7)
+    assert torch.equal(Latents.load(face / "latents.safetensors").geometry, drawn.geometry)
+    camera = torch.tensor([json.loads((face / "inversion.json").read_text())["camera"]])
+    assert torch.allclose(camera, look_at(10.0).to_vector(), atol=1e-6)
+
+
+def test_render_writes_all_it_can(face: Path, tmp_path: Path) -> None:
+    kinds = ["views", "orbit", "labels", "depth", "normals"]
+    assert main(["render", str(face), "--frames", "3", "--only", *kinds, "--out", str(tmp_path), *SMALL]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["depth.png", "labels.png", "normals.png", "orbit.mp4", "views.png"]
+    assert Image.open(tmp_path / "views.png").size == (80, 16)  # five views of 16
+    assert Image.open(tmp_path / "labels.png").tobytes() == Image.open(face / "labels.png").tobytes()
+
+
+def test_render_of_a_seed_needs_no_folder(model: str, tmp_path: Path) -> None:
+    assert main(["render", "3", "--generator", model, "--only", "labels", "--out", str(tmp_path), *SMALL]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.png"]
+
+
+def test_invert_then_edit(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(photo)
+    steps = ["--w-steps", "1", "--free-steps", "1", "--tuning-steps", "1"]
+    face, report = tmp_path / "face", tmp_path / "invert.json"
+    assert main(["invert", str(photo), "--cropped", "--generator", model, "--out", str(face), "--json", str(report), *steps, *SMALL]) == 0
+    assert {"psnr", "seconds"} <= set(json.loads(report.read_text()))
+    assert (face / "tuning.safetensors").is_file() and not list(face.glob("*photo*"))
+
+    labels = np.asarray(Image.open(face / "labels.png"))
+    painted = Image.open(face / "labels.png")
+    painted.putdata([7] * labels.size)  # a nose all over
+    painted.save(tmp_path / "painted.png")
+    edited, report = tmp_path / "edited", tmp_path / "edit.json"
+    command = ["edit", str(face), str(tmp_path / "painted.png"), "--steps", "2", "--out", str(edited), "--json", str(report), *SMALL]
+    assert main(command) == 0
+    figures = json.loads(report.read_text())
+    assert figures["pixels"] > 0 and set(figures["iou_before_after"]) == {"nose"} and figures["losses"]["loss"] > 0
+    # What was edited is the geometry; the tuning of the inversion went along.
+    before, after = (Latents.load(folder / "latents.safetensors") for folder in (face, edited))
+    assert not torch.equal(before.geometry, after.geometry) and torch.equal(before.appearance, after.appearance)
+    assert (edited / "tuning.safetensors").read_bytes() == (face / "tuning.safetensors").read_bytes()
+    assert "painted pixels have their new label" in capsys.readouterr().out
+
+
+def test_adapt_writes_an_adapter_that_other_commands_take(model: str, tmp_path: Path) -> None:
+    generator = Generator.from_pretrained(model)
+    layout = Layout("two", (LabelClass("background", (0, 0, 0)), LabelClass("all", (9, 9, 9))))
+    camera, latents = look_at(0.0), generator.sample(2, 0)
+    views = [render(generator.scene(latents[i]), camera, 16) for i in range(2)]
+    samples = [Sample(view.image[0], torch.ones(16, 16, dtype=torch.int64), camera, latents[i]) for i, view in enumerate(views)]
+    SampleSet(layout, tuple(samples)).save(tmp_path / "samples")
+    out, report = tmp_path / "adapter", tmp_path / "adapt.json"
+    command = ["adapt", str(tmp_path / "samples"), "--generator", model, "--steps", "20", "--out", str(out), "--json", str(report)]
+    assert main([*command, "--device", "cpu"]) == 0
+    assert json.loads(report.read_text())["classes"] == 2
+    views_out = tmp_path / "views"
+    command = ["render", "0", "--generator", model, "--adapter", str(out), "--only", "labels", "--out", str(views_out)]
+    assert main([*command, *SMALL]) == 0
+    assert set(np.asarray(Image.open(views_out / "labels.png")).ravel().tolist()) <= {0, 1}
+
+
+def test_benchmark_prints_and_writes_its_figures(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(generator: Generator, callback: object = None) -> dict[str, float]:
+        assert isinstance(generator, TriplaneGenerator) and callable(callback)
+        callback(Step(1, 1, {}))
+        return {"psnr": 25.5}
+
+    monkeypatch.setattr(benchmarks, "import_module", lambda name: SimpleNamespace(run=run))
+    assert main(["benchmark", "fidelity", "--generator", model, "--json", str(tmp_path / "f.json"), "--device", "cpu"]) == 0
+    assert json.loads((tmp_path / "f.json").read_text()) == {"psnr": 25.5}
+    assert "psnr: 25.5000" in capsys.readouterr().out
+
+
+def test_mistakes_in_the_grammar_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'x' is not a whole number" in refused(["generate", "--count", "x", "--out", "d"], capsys)
+    assert "'nan' is not a number from 0 to 1" in refused(["generate", "--truncation", "nan", "--out", "d"], capsys)
+    assert "required" in refused([], capsys)
+    assert "invalid choice" in refused(["render", "1", "--only", "smell", "--out", "d"], capsys)
+    assert "invalid choice" in refused(["benchmark", "speed"], capsys)
+
+
+def test_mistakes_in_files_and_names_are_one_sentence(model: str, face: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    assert "missing.jpg" in refused(["invert", str(tmp_path / "missing.jpg"), *out], capsys)
+    refused(["invert", str(text), *out], capsys)
+    assert "no face" in refused(["render", str(tmp_path), *out], capsys)
+    assert "nowhere" in refused(["generate", "--generator", "nowhere", *out], capsys)
+    assert "device" in refused(["render", str(face), "--out", str(tmp_path / "o"), "--device", "toaster"], capsys)
+    assert "layout" in refused(["edit", str(face), str(text), "--layout", "no-such-layout", *out], capsys)
+    assert "no sample set" in refused(["adapt", str(tmp_path), "--generator", model, *out], capsys)
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (40, 20)).save(wide)
+    assert "not square" in refused(["invert", str(wide), "--cropped", "--generator", model, *out], capsys)
+    assert "square" in refused(["edit", str(face), str(wide), *out], capsys)
+    unknown = tmp_path / "unknown.png"
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(unknown)
+    refused(["edit", str(face), str(unknown), *out], capsys)
+    assert "cannot be used" in refused(["render", str(face), "--out", str(text), "--device", "cpu"], capsys)
+    assert "too large" in refused(["render", "99999999999", *out], capsys)
+
+
+def test_latents_of_another_generator_are_refused(face: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("inversion.json", "tuning.safetensors", "face.json"):
+        (tmp_path / name).write_bytes((face / name).read_bytes())
+    Latents(torch.zeros(1, 3, 5), torch.zeros(1, 1, 3, 5)).save(tmp_path / "latents.safetensors")
+    assert "not those of one face" in refused(["render", str(tmp_path), "--out", str(tmp_path / "o"), "--device", "cpu"], capsys)
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fface_hub.commands.views.load_face", stop)
+    assert main(["render", "1", "--out", "d", "--device", "cpu"]) == 130
+    assert "Stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["generate", "invert", "edit", "render", "adapt", "train", "benchmark"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and "--device" in text and "--seed" in text
+
+
+def test_the_module_runs_as_a_program() -> None:
+    result = subprocess.run([sys.executable, "-m", "fface_hub.cli", "generate"], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 2 and result.stderr.startswith("fface-hub generate: the following arguments are required: --out")
