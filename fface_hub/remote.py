@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fface_hub.errors import ModelError
 
@@ -14,104 +14,128 @@ if TYPE_CHECKING:
 
 # Seconds without any answer after which a connection counts as dead. Long, so that a slow network is not cut short.
 PATIENCE = 120.0
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+Action = Literal["load", "push"]
+
+
+class UnreachableError(ModelError):
+    """The Hub cannot be reached from here."""
 
 
 def fetch(source: Source, names: list[str]) -> Path:
-    """Folder of the cached snapshot of a Hub repository with exactly the files `names` (of the subfolder) in it.
+    """Folder of the cached snapshot of a Hub repository with exactly the files `names` (of the subfolder) in it, all of one commit.
 
-    One commit is looked up first, so that all files belong together. Without a connection the last fetched version is taken, if there is
-    one; else this fails at once. Raises `ModelError`.
+    Without a connection the version that was fetched last is taken; if there is none, this fails at once. Raises `ModelError`.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
     id = str(source.id)
     paths = [str(PurePosixPath(source.subfolder or "", name)) for name in names]
     cached = _cached(source, paths)
-    if source.local_files_only and cached is None:
-        raise ModelError(f"The model '{id}' was not downloaded to this machine before: allow downloading, or use a bundled model.")
-    if source.local_files_only or (cached is not None and source.revision == cached.name):
-        assert cached is not None
+    if cached is not None and (source.local_files_only or cached.name == source.revision):
         return cached
+    if source.local_files_only:
+        raise ModelError(f"The model '{id}' was not downloaded to this machine before: allow downloading, or use a bundled model.")
     try:
-        with hub_errors(id):
-            sha = HfApi(token=source.token).model_info(id, revision=source.revision, timeout=PATIENCE).sha
-    except Unreachable:
-        if cached is not None:
-            return cached
-        raise
-    with hub_errors(id):
-        files = [
-            hf_hub_download(id, path, revision=sha, cache_dir=source.cache_dir, token=source.token, etag_timeout=PATIENCE) for path in paths
-        ]
-    return Path(files[0]).parents[len(PurePosixPath(paths[0]).parents) - 1]
+        with hub_errors(id, "load"):  # this request is the only one that the client does not repeat when the connection is refused
+            info = HfApi(token=source.token).model_info(id, revision=source.revision, timeout=PATIENCE)
+    except UnreachableError:
+        if cached is None:
+            raise
+        return cached
+    if cached is not None and cached.name == info.sha:
+        return cached
+    _check_listed(id, paths, {file.rfilename for file in info.siblings or []})
+    with hub_errors(id, "load"):
+        options = {"cache_dir": source.cache_dir, "token": source.token, "etag_timeout": PATIENCE}
+        folder = _root(hf_hub_download(id, paths[0], revision=source.revision, **options), paths[0])
+        for path in paths[1:]:
+            hf_hub_download(id, path, revision=folder.name, **options)  # of the commit that the first file came from
+    return folder
+
+
+def _root(file: str, path: str) -> Path:
+    """The snapshot folder, given a cached file and its path in the repository."""
+    return Path(file).parents[len(PurePosixPath(path).parts) - 1]
 
 
 def _cached(source: Source, paths: list[str]) -> Path | None:
     """The snapshot folder of an earlier download that has all `paths`, or None."""
     from huggingface_hub import try_to_load_from_cache
 
-    for revision in (source.revision,) if source.revision else ("main", None):
-        found = [try_to_load_from_cache(str(source.id), path, source.cache_dir, revision) for path in paths]
-        files = [Path(path) for path in found if isinstance(path, str)]
-        if len(files) == len(paths):
-            return files[0].parents[len(PurePosixPath(paths[0]).parents) - 1]
-    return None
+    found = [try_to_load_from_cache(str(source.id), path, source.cache_dir, source.revision) for path in paths]
+    return _root(found[0], paths[0]) if isinstance(found[0], str) and all(isinstance(file, str) for file in found) else None
 
 
-class Unreachable(ModelError):
-    """The Hub cannot be reached from here."""
+def _check_listed(id: str, paths: list[str], listed: set[str]) -> None:
+    """`ModelError` unless the repository has all `paths`; pickled weights are named as what they are."""
+    missing = [path for path in paths if path not in listed]
+    if not missing:
+        return
+    pickles = sorted(name for name in listed if name.endswith(PICKLE_SUFFIXES))
+    if pickles:
+        raise ModelError(
+            f"The model '{id}' has no safetensors weights ('{missing[-1]}'), only '{pickles[0][:80]}', which is never read since pickled "
+            "files can run code: ask its author for safetensors."
+        )
+    raise ModelError(f"The repository '{id}' has no file '{missing[0]}': it does not hold a model of this program.")
 
 
 @contextmanager
-def hub_errors(id: str, action: str = "load") -> Iterator[None]:
-    """Tell what goes wrong while talking to the Hub about the repository `id` as `ModelError`; `action` is 'load' or 'push'."""
+def hub_errors(id: str, action: Action) -> Iterator[None]:
+    """Tell what goes wrong while talking to the Hub about the repository `id` as `ModelError`."""
     from huggingface_hub import errors
 
-    verb = "loaded from" if action == "load" else "pushed to"
     try:
         yield
-    except errors.GatedRepoError as error:
-        raise ModelError(f"The model '{id}' is gated: accept its terms on its page on the Hub and give an access token.") from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError(
-            f"The model '{id}' has no such revision on the Hub: leave it out, or give an existing branch, tag or commit."
-        ) from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise ModelError(
-            f"The repository '{id}' lacks config.json or diffusion_pytorch_model.safetensors: only safetensors weights are read, never "
-            f"pickled ones (.bin, .pt), so choose another model or ask its author for safetensors."
-        ) from error
     except errors.HfHubHTTPError as error:
-        raise ModelError(_told(id, verb, error.response.status_code if error.response is not None else 0)) from error
+        raise ModelError(_told(id, action, error)) from error
     except errors.HFValidationError as error:
         raise ModelError(f"'{id[:80]}' is not a valid Hub id: write it as 'org/name'.") from error
+    except errors.LocalTokenNotFoundError as error:
+        raise ModelError("No access token is stored on this machine: run 'hf auth login', or give a token.") from error
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        raise Unreachable(_unreachable(id, verb)) from error
+        raise UnreachableError(_unreachable(id, action)) from error
+    except ValueError as error:  # the client's own checks, such as the Hub's verdict on a card's metadata
+        raise ModelError(f"The Hub and this program disagree about '{id}': {str(error)[:160]}.") from error
     except OSError as error:
-        raise ModelError(
-            f"The model '{id}' could not be {verb} the Hub ({error.strerror or 'file error'}): free disk space and try again."
-        ) from error
+        cause = f"{error.strerror}: make room or choose another folder" if error.strerror else "the transfer was incomplete: try again"
+        raise ModelError(f"The model '{id}' could not be {_done(action)} the Hub ({cause}).") from error
     except Exception as error:
         # The client's transport has changed its package once already (httpx, httpx2), so its errors are known by name.
-        if any(base.__name__ in ("TransportError", "HTTPError") for base in type(error).__mro__):
-            raise Unreachable(_unreachable(id, verb)) from error
+        if any(base.__name__ == "TransportError" for base in type(error).__mro__):
+            raise UnreachableError(_unreachable(id, action)) from error
         raise
 
 
-def _unreachable(id: str, verb: str) -> str:
-    return (
-        f"The model '{id}' could not be {verb} the Hub, which cannot be reached: check the network connection, "
-        "use a bundled model by its plain name, or a folder."
-    )
+def _done(action: Action) -> str:
+    return "loaded from" if action == "load" else "pushed to"
 
 
-def _told(id: str, verb: str, status: int) -> str:
-    """The sentence for an HTTP status of the Hub about the repository `id`."""
-    told = {
-        401: f"There is no public model '{id}' on the Hub: check the name, or give an access token if it is private.",
-        403: f"The Hub refuses access to '{id}': use an access token with the right to it.",
-        404: f"There is no model '{id}' on the Hub that you may see: check the name, or give an access token if it is private.",
-        409: f"The repository '{id}' was changed by someone else at the same time: try again.",
-        429: "The Hub asks for a pause because of too many requests: wait a few minutes and try again.",
-    }
-    return told.get(status, f"The model '{id}' could not be {verb} the Hub, which answered with error {status}: try again later.")
+def _unreachable(id: str, action: Action) -> str:
+    advice = "use a bundled model by its plain name, or a folder" if action == "load" else "or save to a folder and push later"
+    return f"The model '{id}' could not be {_done(action)} the Hub, which cannot be reached: check the network connection, {advice}."
+
+
+def _told(id: str, action: Action, error: Exception) -> str:
+    """The sentence for an answer of the Hub about the repository `id` that is an error."""
+    from huggingface_hub import errors
+
+    response = getattr(error, "response", None)
+    status = 0 if response is None else response.status_code
+    if isinstance(error, errors.GatedRepoError):
+        return f"The model '{id}' is gated: accept its terms on its page on the Hub and give an access token."
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"The model '{id}' has no such revision on the Hub: leave it out, or give an existing branch, tag or commit."
+    if action == "push" and status == 401:
+        return "The Hub did not accept the access token: run 'hf auth login', or give a token that may write."
+    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
+        return f"There is no model '{id}' on the Hub that you may see: check the name, or give an access token if it is private."
+    if status == 403:
+        return f"The Hub refuses access to '{id}': use an access token with the right to {'write to' if action == 'push' else 'read'} it."
+    if status == 409:
+        return f"The repository '{id}' was changed by someone else at the same time: try again."
+    if status == 429:
+        return "The Hub asks for a pause because of too many requests: wait a few minutes and try again."
+    return f"The model '{id}' could not be {_done(action)} the Hub, which answered with error {status}: try again later."

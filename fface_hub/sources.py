@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder
+from fface_hub.remote import PICKLE_SUFFIXES, fetch
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
-PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 _SEGMENTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,60}){0,3}")
@@ -70,8 +70,6 @@ def locate(source: Source) -> Path:
                 f"There is no bundled model '{id}': choose {' or '.join(bundled_names()) or 'a folder'}, or a Hub id 'org/name'.{beside}"
             )
     elif isinstance(id, str) and is_hub_id(id):
-        from fface_hub.remote import fetch
-
         folder = fetch(source, [CONFIG_NAME, source.weights_name])
     else:
         folder = _as_folder(id)

@@ -1,0 +1,187 @@
+"""Model cards: one template, filled from the model itself and from measured results.
+
+`python -m fface_hub.hub.cards` writes the card of every bundled model into `model_cards/` and beside its weights, from the figures in
+`model_cards/results/NAME.json` (`{"fidelity": {"psnr": 27.1, ...}, ...}`: a benchmark's own JSON under its name). A test compares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from fface_hub.adapters.adapter import Adapter
+from fface_hub.doors import read_json
+from fface_hub.generators.base import Generator
+from fface_hub.layouts import Layout
+from fface_hub.models import Model
+from fface_hub.sources import CHECKPOINTS, bundled_names, is_bundled_name, is_hub_id
+
+TEMPLATE = Path(__file__).with_name("card.md")
+CARDS = Path(__file__).parents[2] / "model_cards"
+# What each benchmark is measured on, and how its figures are called in words.
+DATA_SETS = {
+    "fidelity": "Rendered heads, held-out identities",
+    "fewshot": "Rendered heads, held-out identities, ten painted samples",
+}
+FIGURES = {
+    "psnr": "PSNR (dB)",
+    "psnr_head": "PSNR on the head (dB)",
+    "ssim": "SSIM",
+    "miou": "mean IoU",
+    "miou_base15": "mean IoU, base-15",
+    "depth_error": "depth error (world units)",
+    "swap_psnr": "PSNR under another face's appearance (dB)",
+    "swap_label_change": "share of labels that change with the appearance",
+    "late_rows_label_change": "share of labels that change with the late rows",
+    "late_rows_l1": "colour change with the late rows (L1)",
+    "identities": "identities",
+}
+
+GENERATOR_USAGE = """\
+from fface_hub import Generator, orbit, render
+
+generator = Generator.from_pretrained("$id")
+views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolution=64)
+views.image  # [5,3,64,64] in [-1, 1]; views.labels, views.depth and views.opacity belong to it"""
+ADAPTER_USAGE = """\
+from fface_hub import Adapter, Generator, orbit, render
+
+generator = Generator.from_pretrained("$generator")
+adapter = Adapter.from_pretrained("$id")
+views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolution=64, adapter=adapter)
+views.labels  # [5,64,64], ids of the classes below"""
+
+
+def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None) -> str:
+    """The card (`README.md`) of `model` under the name or Hub id `id`: metadata for the Hub, then sections in Markdown.
+
+    `results` maps a benchmark to its figures; numbers become the Hub's evaluation results, nested tables stay in their JSON file.
+    """
+    facts = _adapter_facts(model, id) if isinstance(model, Adapter) else _model_facts(model, id)
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        facts, title=id.split("/")[-1], measured=_measured(results or {}), fingerprint=model.fingerprint
+    )
+    return f"---\n{_metadata(model, id, results or {})}\n---\n\n{text}"
+
+
+def _metadata(model: Model, id: str, results: Mapping[str, Any]) -> str:
+    """The YAML head of the card. A generator's figures and an adapter's name their task as the Hub does."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    adapter = isinstance(model, Adapter)
+    task = "image-segmentation" if adapter else "unconditional-image-generation"
+    figures = [
+        EvalResult(task, "rendered-heads", DATA_SETS.get(benchmark, benchmark), name, value, metric_name=FIGURES.get(name, name))
+        for benchmark, table in results.items()
+        for name, value in _numbers(table)
+    ]
+    data = ModelCardData(
+        library_name="fface-hub",
+        pipeline_tag=task,
+        tags=["face-editing", "3d", "fface-adapter" if adapter else "fface-generator"],
+        license="apache-2.0",
+        base_model=_shown_id(model.config["generator_id"]) if adapter else None,
+        base_model_relation="adapter" if adapter else None,
+        model_name=id.split("/")[-1] if figures else None,
+        eval_results=figures or None,
+    )
+    return data.to_yaml()
+
+
+def _numbers(table: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in table.items() if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def _measured(results: Mapping[str, Any]) -> str:
+    """One Markdown table per benchmark."""
+    parts = []
+    for benchmark, table in results.items():
+        rows = [f"| {escape(FIGURES.get(name, name))} | {value:.4g} |" for name, value in _numbers(table)]
+        parts.append(
+            f"{escape(DATA_SETS.get(benchmark, benchmark))} (`fface-hub benchmark {escape(benchmark)}`):\n\n"
+            + _table(["figure", "value"], rows)
+        )
+    return "\n\n".join(parts) or "Not measured yet."
+
+
+def _table(heads: list[str], rows: list[str]) -> str:
+    return "\n".join([f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads), *rows])
+
+
+def layout_table(layout: Layout) -> str:
+    """The classes of a layout as a Markdown table: id, name, colour, parent. Names are shown as text, whatever they contain."""
+    rows = [
+        f"| {number} | {escape(item.name)} | {'#%02x%02x%02x' % item.color} | {escape(item.parent or '–')} |"  # noqa: UP031
+        for number, item in enumerate(layout.classes)
+    ]
+    return _table(["id", "class", "colour", "merges into"], rows)
+
+
+def escape(text: str) -> str:
+    """`text` as Markdown that shows it literally: HTML entities for everything that Markdown or HTML would read."""
+    return re.sub(r"[&<>\"\\`*_{}\[\]|~]", lambda match: f"&#{ord(match[0])};", text)
+
+
+def _shown_id(id: str) -> str:
+    """An id that may stand in metadata and code as it is; anything that has not the form of one is replaced."""
+    return id if is_bundled_name(id) or is_hub_id(id) else "unknown-generator"
+
+
+def _adapter_facts(model: Adapter, id: str) -> dict[str, str]:
+    generator = _shown_id(model.config["generator_id"])
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "summary": f"A face adapter: it labels every face of the generator `{generator}` with the {len(model.layout)} classes of the "
+        f"layout *{escape(model.layout.name)}*.",
+        "usage": Template(ADAPTER_USAGE).substitute(id=id, generator=generator),
+        "details": f"A network of {count:,} numbers that reads the generator's features, density and labels at points in space and gives "
+        f"logits of its own classes; pictures and shapes stay the generator's. It fits only the generator with the fingerprint "
+        f"`{model.config['generator_fingerprint']}` and is refused on others.\n\n{layout_table(model.layout)}",
+        "made": "Fitted on a few painted faces, after FFaceNeRF: cross-entropy and overlap loss, with the late style rows mixed at random "
+        "so that labels do not lean on colour.",
+        "limits": "- Small or rare classes are the least certain, and labels far from the frontal view are extrapolated.",
+    }
+
+
+def _model_facts(model: Model, id: str) -> dict[str, str]:
+    count = sum(parameter.numel() for parameter in model.parameters())
+    layout = getattr(model, "layout", None)
+    kind = "generator of 3-D faces with class labels" if isinstance(model, Generator) else "model"
+    settings = [f"| `{name}` | {escape(str(value))} |" for name, value in model.arguments.items()]
+    classes = f"\n\n{layout_table(layout)}" if isinstance(layout, Layout) else ""
+    return {
+        "summary": f"A {kind} of the family `{type(model).__name__}`.",
+        "usage": Template(GENERATOR_USAGE).substitute(id=id),
+        "details": f"{count:,} parameters.\n\n" + _table(["setting", "value"], settings) + classes,
+        "made": "Trained by volume rendering on rendered heads, whose pictures, labels and depths are known exactly; no photograph of a "
+        "person was used. Identities with seeds from 1,000,000 were never trained on.",
+        "limits": "- Faces look like the rendered heads it learnt from: studio light, plain background, few hair styles.",
+    }
+
+
+def bundled_cards() -> dict[str, str]:
+    """Name → card of every bundled model, from its weights and `model_cards/results/NAME.json`."""
+    cards = {}
+    for name in bundled_names():
+        path = CARDS / "results" / f"{name}.json"
+        cards[name] = model_card(Model.from_pretrained(name), name, read_json(path) if path.is_file() else None)
+    return cards
+
+
+def write_cards() -> list[Path]:
+    """Write all bundled cards to `model_cards/NAME.md` and `checkpoints/NAME/README.md`; the paths written."""
+    paths = []
+    for name, card in bundled_cards().items():
+        for path in (CARDS / f"{name}.md", CHECKPOINTS / name / "README.md"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(card, encoding="utf-8")
+            paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    for written in write_cards():
+        print(written)

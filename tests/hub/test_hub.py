@@ -1,0 +1,188 @@
+"""Adapters pushed to and loaded from a Hub on the loopback, by the real client in fresh processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from fface_hub.errors import ModelError
+from fface_hub.models import Model
+from fface_hub.sources import WEIGHTS_NAME
+
+ROOT = Path(__file__).parents[2]
+# Every client script ends by printing its findings; `told` is the sentence that a call failed with, and the seconds that took.
+PRELUDE = """
+import json, sys, time
+import torch
+from fface_hub.adapters.adapter import Adapter
+from fface_hub.errors import ModelError
+from fface_hub.layouts import NASAL_WING_17
+
+def told(call):
+    start = time.perf_counter()
+    try:
+        call()
+    except ModelError as error:
+        return [str(error), time.perf_counter() - start]
+
+def logits(adapter):
+    values = torch.linspace(-1, 1, 3 * 48).reshape(3, 48)
+    return adapter(values[:, :32], values[:, 32:]).tolist()
+
+found = {}
+"""
+
+
+def _loopback() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("loopback", Path(__file__).with_name("loopback.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["loopback"] = module  # dataclasses look their own module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Any]:
+    server = _loopback().Hub()
+    yield server
+    server.close()
+
+
+def run_client(url: str, cache: Path, code: str) -> dict[str, Any]:
+    """Run `code` in a new process whose client talks to `url` and caches in `cache`; what it put into `found`."""
+    environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment.pop("HF_TOKEN", None)
+    script = f"{PRELUDE}\n{code}\nprint(json.dumps(found))"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+PUSH = """
+torch.manual_seed(0)
+adapter = Adapter(NASAL_WING_17.to_dict(), "heads-triplane", "ab" * 32)
+found["url"] = adapter.push_to_hub("org/nose", token="hf_test", private=True, results={"fewshot": {"miou": 0.7}})
+adapter.push_to_hub("org/nose", token="hf_test", results={"fewshot": {"miou": 0.7}})
+found["logits"] = logits(adapter)
+with torch.no_grad():
+    adapter.net[0].weight += 1
+adapter.push_to_hub("org/nose", token="hf_test", revision="wide")
+found["wrong_token"] = told(lambda: adapter.push_to_hub("org/other", token="hf_wrong"))
+found["bad_id"] = told(lambda: adapter.push_to_hub("nose", token="hf_test"))
+"""
+LOAD = """
+adapter = Adapter.from_pretrained("org/nose", token="hf_test")
+found["logits"], found["layout"], found["id"] = logits(adapter), adapter.layout.to_dict(), adapter.model_id
+found["fingerprint"] = adapter.fingerprint
+found["wide"] = logits(Adapter.from_pretrained("org/nose", token="hf_test", revision="wide"))
+found["no_token"] = told(lambda: Adapter.from_pretrained("org/nose"))
+found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown", token="hf_test"))
+found["no_revision"] = told(lambda: Adapter.from_pretrained("org/nose", token="hf_test", revision="v9"))
+found["pickled"] = told(lambda: Adapter.from_pretrained("org/pickled"))
+found["local_only"] = told(lambda: Adapter.from_pretrained("org/pickled", local_files_only=True))
+found["busy"] = told(lambda: Adapter.from_pretrained("busy/model"))
+found["broken"] = told(lambda: Adapter.from_pretrained("broken/model"))
+"""
+OFFLINE = """
+found["logits"] = logits(Adapter.from_pretrained("org/nose"))
+found["local"] = logits(Adapter.from_pretrained("org/nose", local_files_only=True))
+found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown"))
+found["push"] = told(lambda: Adapter.from_pretrained("org/nose").push_to_hub("org/nose", token="hf_test"))
+"""
+
+
+@pytest.fixture(scope="module")
+def pushed(hub: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return run_client(hub.url, tmp_path_factory.mktemp("writer"), PUSH)
+
+
+def test_a_push_is_one_commit_of_card_config_and_weights(hub: Any, pushed: dict[str, Any]) -> None:
+    repository = hub.repositories["org/nose"]
+    assert pushed["url"] == f"{hub.url}/org/nose"
+    assert repository.private
+    # The empty start, one commit of the push, none for the same again, one on the other branch.
+    assert len(repository.commits) == 3
+    assert sum(request.endswith("/commit/main") for request in hub.requests) == 1
+    files = repository.commits[repository.heads["main"]]
+    assert sorted(files) == ["README.md", "config.json", WEIGHTS_NAME]
+    card = files["README.md"].decode()
+    for line in ("base_model: heads-triplane", "base_model_relation: adapter", "- fface-adapter", "license: apache-2.0", "value: 0.7"):
+        assert line in card.split("\n---\n")[0]
+    assert "| 16 | iris | #000064 | eye |" in card
+
+
+def test_a_push_that_is_refused_says_why(pushed: dict[str, Any]) -> None:
+    assert "did not accept the access token" in pushed["wrong_token"][0]
+    assert "write it as 'org/name'" in pushed["bad_id"][0]
+
+
+def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Any, pushed: dict[str, Any], tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    code = f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode()  # a pickle that makes a file when it is loaded
+    pickled = {"config.json": b'{"_class_name": "Adapter"}', "diffusion_pytorch_model.bin": code}
+    hub.repositories["org/pickled"] = _loopback().Repository(private=False)
+    hub.repositories["org/pickled"].commit("main", pickled)
+    hub.faults.update({("GET", "busy/model"): 429, ("GET", "broken/model"): 500})
+    start = len(hub.requests)
+    found = run_client(hub.url, tmp_path / "cache", LOAD)
+    assert found["logits"] == pushed["logits"] != found["wide"]
+    assert found["id"] == "org/nose" and found["layout"]["name"] == "nasal-wing-17" and len(found["fingerprint"]) == 64
+    assert "give an access token if it is private" in found["no_token"][0]
+    assert "no model 'org/unknown' on the Hub" in found["unknown"][0]
+    assert "no such revision" in found["no_revision"][0]
+    assert "safetensors" in found["pickled"][0] and "pytorch_model.bin" in found["pickled"][0]
+    assert "not downloaded to this machine" in found["local_only"][0]
+    assert "too many requests" in found["busy"][0] and "error 500" in found["broken"][0]
+    assert not any(".bin" in request for request in hub.requests[start:]) and not canary.exists()
+
+    offline = run_client("http://127.0.0.1:9", tmp_path / "cache", OFFLINE)  # nothing listens there
+    assert offline["logits"] == offline["local"] == pushed["logits"]
+    assert "cannot be reached" in offline["unknown"][0] and offline["unknown"][1] < 2
+    assert "cannot be reached" in offline["push"][0] and offline["push"][1] < 2
+
+
+@pytest.mark.slow
+def test_a_slow_network_is_not_cut_short(hub: Any, pushed: dict[str, Any], tmp_path: Path) -> None:
+    hub.delays[("HEAD", "org/nose")] = 12  # the client's own patience ends after 10 seconds
+    code = 'found["logits"] = logits(Adapter.from_pretrained("org/nose", token="hf_test"))'
+    try:
+        assert run_client(hub.url, tmp_path, code)["logits"] == pushed["logits"]
+    finally:
+        hub.delays.clear()
+
+
+def test_a_refused_connection_fails_at_once() -> None:
+    start = time.perf_counter()
+    with pytest.raises(ModelError, match="use a bundled model by its plain name, or a folder"):
+        Model.from_pretrained("org/unknown")  # the endpoint of the tests refuses connections
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    "id", ["../x", "a/b/c", "C:\\x", "C:/x", "a\0b", "x" * 300, "o/" + "x" * 300, "http://169.254.169.254/x", "", "a--b/c"]
+)
+def test_ids_that_are_none_never_reach_the_network(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+    monkeypatch.setattr("socket.getaddrinfo", connect)
+    with pytest.raises(ModelError):
+        Model.from_pretrained(id)
+
+
+def test_a_plain_name_is_never_looked_up_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *a, **k: pytest.fail("the Hub was asked"))
+    with pytest.raises(ModelError, match="no bundled model 'gpt2'"):
+        Model.from_pretrained("gpt2")
