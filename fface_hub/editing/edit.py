@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class EditSettings:
     """How to edit; the defaults fit two CPU cores (FFaceNeRF: resolution 128, 96 + 96 jittered samples).
 
-    `resolution` of the picture that is compared; `rays` of it per step (None: all; else a random part, half of it in the painted region);
+    `resolution` of the picture that is compared; `rays` of it per step (None: all; else a random part, anew each time);
     `coarse`, `fine` samples per ray; `overlap_weight` λ_o of the DICE loss (0: without; the paper's examples use .4 and .5);
     `start` deviation of δ; `dilate` the region in which colours may change, in pixels; a preview every so many steps; `perceptual` a loss
     such as `losses.load_lpips()` (needs all rays), or None: without.
@@ -103,7 +103,7 @@ class _Task:
     def losses(self, delta: Tensor, random: torch.Generator) -> tuple[dict[str, Tensor], RayOutputs]:
         """The losses at offset `delta`, of which "loss" is the sum to minimise; and the rays they were read from."""
         settings, size = self.settings, self.settings.resolution
-        pixels = pick_rays(self.region.long().cpu(), settings.rays, 0.5, random).to(delta.device)
+        pixels = pick_rays(self.region.long().cpu(), settings.rays, 0.0, random).to(delta.device)
         uv = torch.stack([pixels % size + 0.5, pixels // size + 0.5], dim=-1) / size
         scene = self.face.scene(self.face.latents.offset(delta))
         rays = render_rays(scene, *self.face.camera.rays_at(uv), Sampling(settings.coarse, settings.fine), adapter=self.adapter)
@@ -164,7 +164,7 @@ def edit(
 
 
 def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dict[str, float]]]:
-    """Adam (β .9, .999; constant rate) on δ. The latents of the lowest loss, and the losses of every step."""
+    """Adam (β .9, .999; constant rate) on δ. The latents of the lowest loss (of the last step if rays are random), and all losses."""
     settings, size = task.settings, task.settings.resolution
     random = torch.Generator().manual_seed(settings.seed)
     rows = task.face.latents.geometry
@@ -176,7 +176,7 @@ def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dic
         losses, rays = task.losses(delta, random)
         check_finite(losses["loss"].detach(), "The edit", best)
         history.append({name: value.item() for name, value in losses.items()})
-        if history[-1]["loss"] < lowest:
+        if settings.rays is not None or history[-1]["loss"] < lowest:  # losses of different rays do not compare: the latest is kept
             best, lowest = task.face.latents.offset(delta.detach().clone()), history[-1]["loss"]
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
