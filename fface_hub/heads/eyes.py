@@ -57,8 +57,8 @@ def _unit_sphere() -> tuple[np.ndarray, np.ndarray]:
 
 
 def eyeball_surface(name: str, eye: Eyeball, gaze: tuple[float, float], iris: float, pupil: float) -> Surface:
-    """The eyeball as a surface. `extra`: `center [3]`, `radius [1]`, `gaze [3]`, `radii [2]` (iris and pupil angle in degrees), `across [3]`
-    and `upward [3]` (unit vectors that turn with the eye, for the iris's pattern)."""
+    """The eyeball as a surface. `extra`: `center [3]`, `radius [1]`, `gaze [3]`, `radii [2]` (iris and pupil angle in degrees),
+    `across [3]` and `upward [3]` (unit vectors that turn with the eye, for the iris's pattern)."""
     axis = gaze_axis(gaze)
     across = np.cross(np.array([0, 1, 0], np.float32), axis)
     across /= np.linalg.norm(across)

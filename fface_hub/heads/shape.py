@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fface_hub.heads.atlas import skin_masks
 from fface_hub.heads.controls import Controls, controls
 from fface_hub.heads.eyes import Eyeball, eyeball_surface, fit_eyeball
 from fface_hub.heads.surface import Surface, smooth_normals
@@ -29,7 +30,7 @@ class HeadShape:
     Landmarks: those of `template.MIDLINE` and `template.PAIRS` (with `_left`/`_right`), `crown`, `occiput`, `ear_top_*`, `ear_lobe_*`,
     `ear_back_*`, `eye_*` (eyeball centres), `pupil_*`, `neck_front`, `neck_back`, `neck_left`, `neck_right` (on the lower rim).
     `neck_ring [L,3]`: the closed loop around the neck where it leaves the head, from above counter-clockwise or clockwise but in order.
-    `scale`: world units of this head per unit of the basis. `template [V,3]` of the skin: the same vertices on the mean head, placed alike.
+    `scale`: world units of this head per unit of the basis.
     """
 
     surfaces: list[Surface]
@@ -55,7 +56,7 @@ def head_shape(geometry_z: np.ndarray) -> HeadShape:
     calm, moved = calm * scale + shift, moved * scale + shift
     left, right = (Eyeball(eye.center * scale + shift, eye.radius * scale) for eye in eyes)
     landmarks = {name: moved[vertex].copy() for name, vertex in template.landmarks.items()}
-    skin = _skin(template, moved)
+    skin = _skin(template, moved, control.brow_border)
     surfaces = [skin]
     for side, eye in (("left", left), ("right", right)):
         surface = eyeball_surface(f"eye_{side}", eye, control.gaze, control.iris, control.pupil)
@@ -79,8 +80,10 @@ def _placement(template: Template, vertices: np.ndarray, eyes: np.ndarray) -> tu
     return scale, shift
 
 
-def _skin(template: Template, vertices: np.ndarray) -> Surface:
-    """The skin with its neck; normals run smoothly over the texture's seams and into the mouth."""
+def _skin(template: Template, vertices: np.ndarray, brow_border: float) -> Surface:
+    """The skin with its neck; normals run smoothly over the texture's seams and into the mouth.
+
+    `extra`: the arrays of `atlas.skin_masks`; `face_fine [T]`: the class of triangles outside the atlas, else −1; `brow_border [1]`."""
     normals = smooth_normals(vertices, template.basis.faces)[template.skin_source]
     points = vertices[template.skin_source]
     rim = points[template.neck_loop]
@@ -98,7 +101,9 @@ def _skin(template: Template, vertices: np.ndarray) -> Surface:
     outward = rim - centre
     outward[:, 1] = 0.0
     joined[loop] = outward / np.linalg.norm(outward, axis=1, keepdims=True)
-    return Surface("skin", points, template.skin_faces, joined, "skin", template.skin_uv)
+    face_fine = np.where(template.neck_mask, FINE_24.index("neck"), np.where(template.socket_mask, FINE_24.index("eyelid"), -1))
+    extra = {**skin_masks(), "face_fine": face_fine, "brow_border": np.array([brow_border], np.float32)}
+    return Surface("skin", points, template.skin_faces, joined, "skin", template.skin_uv, None, extra)
 
 
 def _mouth(template: Template, moved: np.ndarray, calm: np.ndarray, control: Controls, scale: float, shift: np.ndarray) -> list[Surface]:

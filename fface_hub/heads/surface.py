@@ -27,7 +27,7 @@ MATERIALS = (
 class Surface:
     """A triangle mesh in world units (metres / 0.42, y up, the face looks towards +z).
 
-    `vertices [V, 3]` and smooth `normals [V, 3]` are float32, `faces [T, 3]` int32, `uv [V, 2]` float32 or None (v upwards, as in MakeHuman).
+    `vertices [V, 3]` and smooth `normals [V, 3]` are float32, `faces [T, 3]` int32, `uv [V, 2]` float32 or None (v upwards).
     `material` is one of MATERIALS. `fine` is the class in FINE_24 of the whole surface; None means that it is looked up per hit
     (`regions.fine_labels`: the label atlas at uv for skin, the angle from the gaze axis for eyes).
     `extra` holds further arrays, most of them per vertex: strand directions, masks, and for eyes `center [3]`, `gaze [3]`, `radii [3]`.

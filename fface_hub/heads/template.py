@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,7 +157,7 @@ def _neck_faces(loop: np.ndarray, offset: int) -> np.ndarray:
     count = len(loop)
     rows = [loop, *(offset + ring * count + np.arange(count) for ring in range(len(NECK_RINGS)))]
     faces = []
-    for upper, lower in zip(rows[:-1], rows[1:], strict=True):
+    for upper, lower in itertools.pairwise(rows):
         after_upper, after_lower = np.roll(upper, -1), np.roll(lower, -1)
         faces += [np.stack([after_upper, upper, lower], axis=1), np.stack([after_upper, lower, after_lower], axis=1)]
     return np.concatenate(faces)
