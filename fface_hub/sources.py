@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder
 from fface_hub.remote import PICKLE_SUFFIXES, fetch
@@ -36,9 +37,10 @@ class Source:
         return WEIGHTS_NAME if self.variant is None else WEIGHTS_NAME.replace(".safetensors", f".{self.variant}.safetensors")
 
 
-def bundled_names() -> list[str]:
-    """Names of the models that are installed with the program."""
-    return sorted(path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG_NAME}"))
+def bundled_names(class_name: str | None = None) -> list[str]:
+    """Names of the models that are installed with the program; of one class only, if `class_name` (as in their configs) is given."""
+    configs = sorted(CHECKPOINTS.glob(f"*/{CONFIG_NAME}"))
+    return [path.parent.name for path in configs if class_name in (None, read_json(path).get("_class_name"))]
 
 
 def is_hub_id(id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Files to take away: MP4 of an orbit, GLB of a mesh. Both are written beside their place and moved there when complete."""
+"""Files to take away: PNG of a picture, MP4 of an orbit, GLB of a mesh. Each is written beside its place and moved there when complete."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 import trimesh
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional as F
 
+from fface_hub.doors import to_image
 from fface_hub.rendering.mesh import Mesh
+
+MARK = "This picture of a face is computer-made (fface-hub)."
 
 
 @contextmanager
@@ -32,6 +36,14 @@ def _replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_png(image: Tensor, path: str | Path) -> None:
+    """Write the picture `image [3,H,W]` in [-1, 1], marked in the file as computer-made."""
+    note = PngInfo()
+    note.add_text("Comment", MARK)
+    with _replacing(path) as temporary:
+        to_image(image).save(temporary, format="PNG", pnginfo=note)
 
 
 def save_mp4(frames: Tensor, path: str | Path, fps: int = 24) -> None:

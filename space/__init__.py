@@ -1,0 +1,1 @@
+"""The Gradio page: one screen from a portrait or a seed to an edited 3-D face."""

@@ -1,0 +1,348 @@
+"""What each control of the page does. Every handler takes and returns plain values; all memory is in the visitor's `Session`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+import spaces
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from fface_hub import Adapter, Generator, edit, invert, render
+from fface_hub.cameras import FIVE_VIEWS
+from fface_hub.doors import read_image, save_label_map, to_image
+from fface_hub.editing.edit import EditSettings
+from fface_hub.errors import CancelledError, FFaceError
+from fface_hub.inversion.align import crop, find_face
+from fface_hub.progress import Callback, Step
+from fface_hub.rendering.export import save_glb, save_mp4, save_png
+from fface_hub.rendering.mesh import extract_mesh
+from fface_hub.rendering.sampling import Sampling
+from fface_hub.rendering.views import five_views, orbit_frames
+from fface_hub.sources import bundled_names
+from space.painting import editor_value, hex_color, overlay, painted_labels, palette_css
+from space.state import JOBS, Job, Session
+
+GENERATOR_ID = "heads-triplane"
+OWN_LAYOUT = "base-15 (the generator's own)"
+RESOLUTION = 128
+SAMPLING = Sampling(coarse=24, fine=24)
+ORBIT_FRAMES = 24
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
+
+
+@functools.cache
+def generator() -> Generator:
+    """The bundled generator, loaded once for all visitors; it is never written to."""
+    return Generator.from_pretrained(GENERATOR_ID)
+
+
+@functools.cache
+def bundled_adapter(name: str) -> Adapter:
+    """A bundled adapter, loaded once for all visitors."""
+    return Adapter.from_pretrained(name)
+
+
+def layout_choices() -> list[str]:
+    """Layouts that can be painted in at once."""
+    return [OWN_LAYOUT, *bundled_names("Adapter")]
+
+
+def plainly(handler: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """Errors written for users become a toast; anything else is a fault of ours, logged by gradio and shown as one plain sentence."""
+
+    @functools.wraps(handler)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        try:
+            return handler(*args, **kwargs)
+        except FFaceError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return wrapped
+
+
+def plainly_streaming(handler: Callable[Arguments, Iterator[Value]]) -> Callable[Arguments, Iterator[Value]]:
+    """`plainly` for handlers that yield."""
+
+    @functools.wraps(handler)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Value]:
+        try:
+            yield from handler(*args, **kwargs)
+        except FFaceError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return wrapped
+
+
+# ── showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show(session: Session, opacity: float) -> dict[str, Any]:
+    """Render the current view and put it on an empty canvas."""
+    with torch.no_grad():
+        session.rendering = render(session.scene(), session.camera, RESOLUTION, SAMPLING, session.adapter)
+    if session.first_image is None:
+        session.first_image = session.rendering.image[0]
+    return canvas(session, opacity)
+
+
+def canvas(session: Session, opacity: float, layers: list[Image.Image] | None = None) -> dict[str, Any]:
+    """The editor's value for the current view, with strokes that stay."""
+    assert session.rendering is not None
+    return editor_value(overlay(session.rendering.image[0], session.labels, session.layout, opacity), layers)
+
+
+def before_after(session: Session) -> tuple[Image.Image, Image.Image]:
+    """The first and the current picture, enlarged for the slider."""
+    assert session.rendering is not None and session.first_image is not None
+    first, now = (to_image(x).resize((512, 512), Image.Resampling.BICUBIC) for x in (session.first_image, session.rendering.image[0]))
+    return first, now
+
+
+def picture_files(session: Session) -> tuple[str, str]:
+    """Downloads that need no further rendering: the picture and the label map."""
+    assert session.rendering is not None
+    picture, labels = session.path(".png"), session.path("-labels.png")
+    save_png(session.rendering.image[0], picture)
+    save_label_map(session.labels, session.layout, labels)
+    return str(picture), str(labels)
+
+
+def palette(session: Session, chosen: str | None = None) -> tuple[Any, str, Any]:
+    """Class list, its colour chips, and the brush in the chosen class's colour."""
+    names = session.layout.names
+    name = chosen if chosen in names else ("nose" if "nose" in names else names[-1])
+    return gr.Radio(choices=names, value=name), palette_css(session.layout), brush(session, name)
+
+
+def brush(session: Session | None, name: str | None, size: int = 14) -> Any:
+    """The editor with a brush of the class's colour; strokes already made stay."""
+    if session is None or name not in session.layout.names:
+        return gr.skip()
+    color = hex_color(session.layout, session.layout.index(name))
+    return gr.ImageEditor(brush=gr.Brush(default_size=size, colors=[color], default_color=color, color_mode="fixed"))
+
+
+def started(session: Session, opacity: float, message: str) -> tuple[Any, ...]:
+    """Everything the page shows once there is a new face (see `page.FACE_OUTPUTS`)."""
+    value = show(session, opacity)
+    radio, style, editor = palette(session)
+    editor.constructor_args["value"] = value
+    return session, editor, radio, style, before_after(session), *picture_files(session), message
+
+
+# ── sources ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@plainly
+@spaces.GPU(duration=30)
+def draw_face(seed: float | None, layout_id: str, opacity: float) -> tuple[Any, ...]:
+    """A face from a seed."""
+    if seed is None or not 0 <= seed < 2**31:
+        raise FFaceError("The seed must be a whole number from 0 to 2147483647.")
+    model = generator()
+    session = Session(model, model.default_camera, [model.sample(1, int(seed), truncation=0.9)], name=f"seed-{int(seed)}")
+    session.adapter = find_adapter(layout_id, session)
+    return started(session, opacity, f"Face of seed {int(seed)}. Choose a class, paint, and press Apply.")
+
+
+def find_adapter(layout_id: str, session: Session) -> Adapter | None:
+    """The adapter of a layout choice: None for the generator's own layout; a bundled name, or `org/name` from the Hub."""
+    layout_id = (layout_id or "").strip()
+    if layout_id in ("", OWN_LAYOUT):
+        return None
+    adapter = bundled_adapter(layout_id) if layout_id in bundled_names("Adapter") else Adapter.from_pretrained(layout_id)
+    adapter.check(session.generator)
+    return adapter
+
+
+@plainly
+def photo_chosen(path: str | None) -> tuple[Any, Any, str]:
+    """Find the face in an uploaded photo and show the square that will be used."""
+    if path is None:
+        return gr.skip(), None, "Upload a portrait, or draw a face from a seed."
+    photo = read_image(Path(path))
+    face = find_face(photo)
+    square = crop(photo, face.box, 512)
+    return square, (square, face), f"{face.note} Press Make it 3-D."
+
+
+@plainly_streaming
+@spaces.GPU(duration=120)
+def invert_photo(
+    chosen: tuple[Image.Image, Any] | None, consent: bool, layout_id: str, opacity: float, request: gr.Request, progress=gr.Progress()
+) -> Iterator[tuple[Any, ...]]:
+    """Photo → latents, with progress and a preview; yields `FACE_OUTPUTS`."""
+    if chosen is None:
+        raise FFaceError("There is no photo yet: upload a portrait first.")
+    if not consent:
+        raise FFaceError("Tick the box that says that the person in the photo has agreed, then press Make it 3-D again.")
+    square, face = chosen
+    job = start_job(request, lambda report: invert(generator(), square, camera=face.camera, callback=report))
+    for step in job:
+        progress((step.index, step.total), desc="Looking for this face in the generator")
+    inversion = finished(job)
+    session = Session(inversion.generator, inversion.camera, [inversion.latents], inversion, name="photo")
+    session.adapter = find_adapter(layout_id, session)
+    yield started(session, opacity, f"Reconstructed in {inversion.seconds:.0f} s. Choose a class, paint, and press Apply.")
+
+
+def start_job(request: gr.Request, work: Callable[[Callable[[Step], None]], Value]) -> Job[Value]:
+    """Run `work` beside the page; an earlier job of the same visitor is stopped first."""
+    key = str(request.session_hash)
+    if (earlier := JOBS.pop(key, None)) is not None:
+        earlier.cancel()
+    job = JOBS[key] = Job(work)
+    return job
+
+
+def finished(job: Job[Value]) -> Value:
+    """The job's result, and the job forgotten."""
+    for key in [k for k, other in JOBS.items() if other is job]:
+        del JOBS[key]
+    return job.result()
+
+
+def cancel(request: gr.Request) -> str:
+    """Stop this visitor's running work."""
+    job = JOBS.get(str(request.session_hash))
+    if job is None:
+        return "Nothing is running."
+    job.cancel()
+    return "Stopping…"
+
+
+# ── painting and editing ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def need(session: Session | None) -> Session:
+    """The session, or a plain sentence that there is no face yet."""
+    if session is None or session.rendering is None:
+        raise FFaceError("There is no face yet: draw one from a seed, or upload a portrait.")
+    return session
+
+
+@plainly
+@spaces.GPU(duration=30)
+def layout_chosen(session: Session | None, layout_id: str, opacity: float) -> tuple[Any, ...]:
+    """Show the same face with the labels of another layout."""
+    if session is None:
+        return (gr.skip(),) * 8
+    session.adapter = find_adapter(layout_id, session)
+    return started(session, opacity, f"Labels in the layout {session.layout.name}: {len(session.layout)} classes.")
+
+
+@plainly
+def opacity_chosen(session: Session | None, editor: dict[str, Any] | None, opacity: float) -> Any:
+    """Blend the labels anew; strokes stay."""
+    if session is None or session.rendering is None:
+        return gr.skip()
+    return canvas(session, opacity, (editor or {}).get("layers"))
+
+
+@plainly
+def clear_strokes(session: Session | None, opacity: float) -> Any:
+    """An empty canvas over the same face."""
+    return canvas(need(session), opacity)
+
+
+@plainly_streaming
+@spaces.GPU(duration=120)
+def apply(
+    session: Session | None, editor: dict[str, Any] | None, opacity: float, overlap: bool, request: gr.Request, progress=gr.Progress()
+) -> Iterator[tuple[Any, ...]]:
+    """Move the latents until the labels match the strokes; yields (session, editor, before/after, picture, labels, status)."""
+    session = need(session)
+    target = painted_labels((editor or {}).get("layers") or [], session.labels, session.layout)
+    changed = int((target != session.labels.cpu()).sum())
+    if changed == 0:
+        raise FFaceError("Nothing is painted yet: choose a class and paint over the face, then press Apply.")
+    settings = EditSettings() if overlap else EditSettings(overlap_weight=0.0)
+    source = session.latents if session.inversion is None else dataclasses.replace(session.inversion, latents=session.latents)
+    job = start_job(
+        request,
+        lambda report: edit(
+            session.generator, source, target, adapter=session.adapter, camera=session.camera, settings=settings, callback=report
+        ),
+    )
+    first, _ = before_after(session)
+    for step in job:
+        progress((step.index, step.total), desc="Moving the face towards the paint")
+        if step.preview is not None:
+            preview = to_image(step.preview).resize((512, 512), Image.Resampling.BICUBIC)
+            yield session, gr.skip(), (first, preview), gr.skip(), gr.skip(), f"Step {step.index} of {step.total}"
+    try:
+        result = finished(job)
+    except CancelledError as error:
+        yield session, gr.skip(), before_after(session), gr.skip(), gr.skip(), str(error)
+        return
+    session.history.append(result.latents)
+    value = show(session, opacity)
+    reached = float((session.labels.cpu() == target)[result.region.cpu()].float().mean()) if result.region.any() else 1.0
+    message = f"Done: {changed} label pixels painted, {reached:.0%} of the edited region has the label you asked for."
+    yield session, value, before_after(session), *picture_files(session), message
+
+
+@plainly
+def undo(session: Session | None, opacity: float) -> tuple[Any, ...]:
+    """One edit back."""
+    session = need(session)
+    if len(session.history) == 1:
+        raise FFaceError("There is no edit to undo.")
+    session.history.pop()
+    return session, show(session, opacity), before_after(session), *picture_files(session), f"{len(session.history) - 1} edits left."
+
+
+@plainly
+def reset(session: Session | None, opacity: float) -> tuple[Any, ...]:
+    """Back to the face before any edit."""
+    session = need(session)
+    del session.history[1:]
+    return session, show(session, opacity), before_after(session), *picture_files(session), "Back to the face before any edit."
+
+
+# ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def following(progress: gr.Progress, description: str) -> Callback:
+    """A callback that moves the page's progress bar."""
+
+    def callback(step: Step) -> None:
+        progress((step.index, step.total), desc=description)
+
+    return callback
+
+
+@plainly
+@spaces.GPU(duration=60)
+def show_five_views(session: Session | None, show_labels: bool, progress=gr.Progress()) -> list[tuple[Image.Image, str]]:
+    """The current face from yaw −30° to 30°, or its labels."""
+    session = need(session)
+    views = five_views(session.scene(), RESOLUTION, session.adapter, SAMPLING, following(progress, "Rendering five views"))
+    opacity = 0.75 if show_labels else 0.0
+    pictures = [overlay(image, labels, session.layout, opacity) for image, labels in zip(views.image, views.labels, strict=True)]
+    return [(picture, f"{yaw:.0f}°") for picture, yaw in zip(pictures, FIVE_VIEWS, strict=True)]
+
+
+@plainly
+@spaces.GPU(duration=120)
+def make_video_and_mesh(session: Session | None, progress=gr.Progress()) -> tuple[str, str, Any, Any, str]:
+    """Orbit video and coloured mesh of the current face, to look at and to download."""
+    session = need(session)
+    scene = session.scene()
+    frames = orbit_frames(scene, ORBIT_FRAMES, RESOLUTION, None, SAMPLING, following(progress, "Rendering the orbit"))
+    video, mesh = str(session.path(".mp4")), str(session.path(".glb"))
+    save_mp4(F.interpolate(frames.image, size=(384, 384), mode="bicubic", antialias=True), video, fps=12)
+    progress((1, 1), desc="Building the mesh")
+    with torch.no_grad():
+        save_glb(extract_mesh(scene), mesh)
+    ready = (gr.DownloadButton(value=path, interactive=True) for path in (video, mesh))
+    return video, mesh, *ready, "The orbit video and the mesh are ready."
