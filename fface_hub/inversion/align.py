@@ -29,15 +29,15 @@ SMALLEST_EYE_DISTANCE = 10.0
 
 EYES = (0.5, 0.46)
 """Where the middle between the eyes lies in the default camera's picture of an average head (x right, y down, shares of the side)."""
-EYE_DISTANCE = 0.26
+EYE_DISTANCE = 0.236
 """Distance between the pupils in that picture."""
 # A Haar box holds brows to chin; over frontal faces the pupils lie here in it (shares of its side).
 HAAR_EYES = (0.5, 0.38)
 HAAR_EYE_DISTANCE = 0.44
 
-# An average head in its own axes (x right, y up, z ahead; halves of the pupil distance), from the middle between the pupils.
-NOSE_TIP = (0.0, -1.25, 1.2)
-MOUTH = (0.0, -2.2, 0.65)
+# The middle of an average rendered head, (y up, z ahead) from the middle between the pupils, in halves of the pupil distance.
+NOSE_TIP = (-1.37, 0.90)
+MOUTH = (-2.37, -0.03)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ def find_face(image: Image.Image) -> FaceCrop:
     distance = float(np.linalg.norm(eyes[1] - eyes[0]))
     if distance < SMALLEST_EYE_DISTANCE:
         raise FaceNotFoundError("The face in this photo is too small: use a larger picture, or one taken from closer.")
-    yaw, pitch = _turn(face)
-    roll = -math.degrees(math.atan2(eyes[1, 1] - eyes[0, 1], eyes[1, 0] - eyes[0, 0]))
+    yaw, pitch, roll = _turn(face)
     note = "" if len(faces) == 1 else f"{len(faces)} faces were found and the largest is used: crop the photo to choose another. "
     if detector == "haar":
         note += "The face was found by the simple fallback detector, which cannot tell how the head is turned."
@@ -168,23 +167,25 @@ def _rotation(angle: Tensor, axis: int) -> Tensor:
     return matrix
 
 
-def _turn(face: _Found) -> tuple[float, float]:
-    """Camera yaw and pitch in degrees from where nose tip and mouth lie against the eyes, seen from afar; (0, 0) without them.
+def _turn(face: _Found) -> tuple[float, float, float]:
+    """Camera yaw, pitch and roll in degrees; without nose and mouth (0, 0) and the slope of the eye line.
 
-    In units of half the pupil distance and axes along and across the eye line: with the camera at yaw θ the nose tip, `z` ahead of the
-    pupils, moves by −z·sin θ while they close up by cos θ; from pitch φ above, a point (y, z) appears −y·cos φ + z·sin φ below them.
+    With them the four points of an average head are laid onto the found ones by the best affine map (weak perspective). Its two rows, made
+    orthonormal, are the camera's right and down axes in the head's own.
     """
+    along = face.eyes[1] - face.eyes[0]
     if face.nose is None or face.mouth is None:
-        return 0.0, 0.0
-    middle, along = face.eyes.mean(axis=0), (face.eyes[1] - face.eyes[0]) / 2
-    half = float(np.linalg.norm(along))
-    across = np.array([-along[1], along[0]])
-    aside = float((face.nose - middle) @ along) / half**2
-    yaw = math.atan(-aside / NOSE_TIP[2])
-    nose_down, mouth_down = (float((point - middle) @ across) / half**2 for point in (face.nose, face.mouth))
-    ratio = nose_down / mouth_down if mouth_down > 0 else NOSE_TIP[1] / MOUTH[1]
-    pitch = math.atan((ratio * MOUTH[1] - NOSE_TIP[1]) / (ratio * MOUTH[2] - NOSE_TIP[2]))
-    return float(np.clip(math.degrees(yaw), -45, 45)), float(np.clip(math.degrees(pitch), -25, 25))
+        return 0.0, 0.0, -math.degrees(math.atan2(along[1], along[0]))
+    head = np.array([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, *NOSE_TIP], [0.0, *MOUTH]])
+    seen = np.stack([*face.eyes, face.nose, face.mouth])
+    affine = np.linalg.lstsq(head - head.mean(axis=0), seen - seen.mean(axis=0), rcond=None)[0].T
+    left, _, right_hand = np.linalg.svd(affine, full_matrices=False)
+    right, down = left @ right_hand
+    forward = np.cross(right, down)
+    yaw, pitch = math.atan2(-forward[0], -forward[2]), math.asin(float(np.clip(-forward[1], -1, 1)))
+    level = np.array([math.cos(yaw), 0.0, -math.sin(yaw)])
+    roll = math.atan2(right @ np.cross(forward, level), right @ level)
+    return float(np.clip(math.degrees(yaw), -45, 45)), float(np.clip(math.degrees(pitch), -25, 25)), math.degrees(roll)
 
 
 def _yunet(pixels: np.ndarray, model: Path) -> list[_Found]:

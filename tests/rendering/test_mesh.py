@@ -1,0 +1,90 @@
+"""Meshes of balls and shells of known size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fface_hub.errors import CancelledError, ModelError
+from fface_hub.generators.base import GeometrySamples, Scene
+from fface_hub.layouts import BASE_15
+from fface_hub.rendering.mesh import extract_mesh
+
+
+class Shape(Scene):
+    """Solid where `inside` of the points is positive; colours are the points themselves, the label says whether x > 0."""
+
+    batch, near, far, rule, fingerprint, layout = 1, 2.25, 3.3, "midpoint", "shape", BASE_15
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
+        distance = points.norm(dim=-1)
+        inside = 0.3 - distance
+        if self.kind == "shell":
+            inside = torch.minimum(inside, distance - 0.15)
+        if self.kind == "two":
+            inside = torch.maximum(inside, 0.08 - (points - points.new_tensor([0.4, 0.4, 0.4])).norm(dim=-1))
+        if self.kind == "cut":
+            inside = 0.6 - distance
+        if self.kind == "empty":
+            inside = -torch.ones_like(distance)
+        right = (points[..., 0] > 0).float()
+        return GeometrySamples(points, 4000 * inside, points, torch.stack([1 - right, right], dim=-1))
+
+    def color(self, samples: GeometrySamples) -> Tensor:
+        return samples.points * 2
+
+
+# softplus(4000·(r − d) − 1) = 35 at d = r − 0.009: the surface lies that much inside.
+BALL = 4 / 3 * math.pi * 0.291**3
+
+
+def test_a_ball_has_its_volume_and_faces_outwards() -> None:
+    mesh = extract_mesh(Shape("ball"), resolution=48)
+    assert mesh.volume == pytest.approx(BALL, rel=0.08)
+    centres = mesh.vertices[mesh.faces].mean(axis=1)
+    corners = mesh.vertices[mesh.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert ((flat * centres).sum(axis=1) >= 0).mean() > 0.999
+    assert np.linalg.norm(mesh.vertices, axis=1).std() < 0.006
+
+
+def test_colours_and_labels_are_those_of_the_place() -> None:
+    mesh = extract_mesh(Shape("ball"), resolution=32)
+    # colour = 2·point in [-1, 1] → (2·x + 1)·127.5
+    expected = ((2 * mesh.vertices + 1) * 127.5).round()
+    assert np.abs(mesh.colors.astype(float) - expected).max() <= 1
+    assert (mesh.labels == (mesh.vertices[:, 0] > 0)).all()
+    assert mesh.colors.dtype == np.uint8 and mesh.faces.dtype == np.int32
+
+
+def test_cavities_are_filled_and_crumbs_are_left_out() -> None:
+    solid = extract_mesh(Shape("ball"), resolution=40)
+    assert extract_mesh(Shape("shell"), resolution=40).volume == pytest.approx(solid.volume, rel=0.01)
+    assert extract_mesh(Shape("two"), resolution=40).volume == pytest.approx(solid.volume, rel=0.01)
+
+
+def test_a_shape_that_leaves_the_cube_is_closed_at_its_faces() -> None:
+    mesh = extract_mesh(Shape("cut"), resolution=32)
+    # each edge of a closed surface belongs to two triangles, once in each direction
+    edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    there, back = {tuple(e) for e in edges.tolist()}, {tuple(e[::-1]) for e in edges.tolist()}
+    assert there == back
+    assert mesh.volume > BALL
+
+
+def test_air_has_no_mesh_and_work_can_be_stopped() -> None:
+    with pytest.raises(ModelError, match="no solid surface"):
+        extract_mesh(Shape("empty"), resolution=16)
+
+    def stop() -> None:
+        raise CancelledError("stopped")
+
+    with pytest.raises(CancelledError):
+        extract_mesh(Shape("ball"), resolution=16, callback=stop)
