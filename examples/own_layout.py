@@ -33,12 +33,12 @@ def paint(labels: Tensor) -> Tensor:
     return painted
 
 
-def paint_samples(generator: Generator, count: int = 10) -> SampleSet:
+def paint_samples(generator: Generator, count: int = 10, resolution: int = 128) -> SampleSet:
     """`count` faces of the generator, seen from varied sides and painted."""
     samples = []
     for seed in range(count):
         latents, camera = generator.sample(1, seed), look_at(yaw=-20 + 40 * seed / max(1, count - 1))
-        view = render(generator.scene(latents), camera)
+        view = render(generator.scene(latents), camera, resolution)
         samples.append(Sample(view.image[0], paint(view.labels[0]), camera, latents))
     return SampleSet(TWO_LIPS, tuple(samples))
 

@@ -45,12 +45,13 @@ def edit_portrait(
     adapter: Adapter | None = None,
     invert_settings: InvertSettings | None = None,
     edit_settings: EditSettings | None = None,
+    resolution: int = 128,
     callback: Callback | None = None,
 ) -> Portrait:
     """Edit the face of a `photo` as `paint` says, in the layout of the `adapter` (None: the generator's own). Minutes on two CPU cores.
 
-    `callback` hears of every step of both optimisations, and stops them by raising `CancelledError`. Raises what the steps raise:
-    `ImageError`, `FaceNotFoundError`, `LayoutError`, `ModelError`, `OptimisationError`.
+    `resolution` is that of the labels to paint on and of the views. `callback` hears of every step of both optimisations, and stops them by
+    raising `CancelledError`. Raises what the steps raise: `ImageError`, `FaceNotFoundError`, `LayoutError`, `ModelError`, `OptimisationError`.
     """
     # An adapter reads the features of one generator only; better to know before the minutes of an inversion.
     if adapter is not None:
@@ -61,12 +62,12 @@ def edit_portrait(
     inversion = invert(generator, photo, settings=invert_settings, callback=callback)
 
     # The scene knows every point of the face; rendered by the photo's camera it gives the labels to paint on.
-    seen = render(inversion.scene(), inversion.camera, adapter=adapter)
+    seen = render(inversion.scene(), inversion.camera, resolution, adapter=adapter)
     target = paint(seen.labels[0], layout)
 
     # The edit moves the latents until the labels of the painted region are the target's; colours and all else are held.
     edited = edit(generator, inversion, target, adapter, settings=edit_settings, callback=callback, original_labels=seen.labels[0])
 
     # The same scene function at the new latents, seen from yaw −30°, −15°, 0, 15°, 30°.
-    views = render(inversion.scene(edited.latents), orbit(5), adapter=adapter)
+    views = render(inversion.scene(edited.latents), orbit(5), resolution, adapter=adapter)
     return Portrait(inversion, seen, edited, views)

@@ -11,11 +11,47 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from pathlib import Path
+
 import pytest
 import torch
+
+from fface_hub.generators.triplane import TriplaneGenerator
 
 
 @pytest.fixture
 def rng() -> torch.Generator:
     """A source of random numbers that starts at the same place in every test."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_generator() -> TriplaneGenerator:
+    """A generator of a few thousand random weights with everything the bundled one has; shared, so leave it as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = TriplaneGenerator(
+            mapping="pair",
+            z_dim=4,
+            appearance_z_dim=3,
+            mapping_multiplier=1.0,
+            latent_dim=16,
+            plane_resolution=16,
+            plane_channels=8,
+            channel_base=128,
+            channel_max=16,
+            decoder_hidden=16,
+            color_channels=3,
+            superresolution=None,
+            background="latent",
+            noise=False,
+        )
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_generator: TriplaneGenerator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder that `tiny_generator` was saved to."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_generator.save_pretrained(folder)
+    return folder

@@ -29,28 +29,9 @@ SMALL = ["--device", "cpu", "--resolution", "16"]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of a tiny generator with random weights."""
-    torch.manual_seed(0)
-    generator = TriplaneGenerator(
-        mapping="pair",
-        z_dim=4,
-        appearance_z_dim=3,
-        mapping_multiplier=1.0,
-        latent_dim=16,
-        plane_resolution=16,
-        plane_channels=8,
-        channel_base=128,
-        channel_max=16,
-        decoder_hidden=16,
-        color_channels=3,
-        superresolution=None,
-        background="latent",
-        noise=False,
-    )
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    generator.save_pretrained(folder)
-    return str(folder)
+def model(tiny_folder: Path) -> str:
+    """What `--generator` is given: the folder of the tiny generator."""
+    return str(tiny_folder)
 
 
 @pytest.fixture(scope="module")
