@@ -51,7 +51,8 @@ def edit_portrait(
     """Edit the face of a `photo` as `paint` says, in the layout of the `adapter` (None: the generator's own). Minutes on two CPU cores.
 
     `resolution` is that of the labels to paint on and of the views. `callback` hears of every step of both optimisations, and stops them by
-    raising `CancelledError`. Raises what the steps raise: `ImageError`, `FaceNotFoundError`, `LayoutError`, `ModelError`, `OptimisationError`.
+    raising `CancelledError`. Raises what the steps raise: `ImageError`, `FaceNotFoundError`, `LayoutError`, `ModelError` and
+    `OptimisationError`.
     """
     # An adapter reads the features of one generator only; better to know before the minutes of an inversion.
     if adapter is not None:
