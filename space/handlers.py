@@ -16,7 +16,7 @@ from PIL import Image
 
 from fface_hub import Adapter, Generator, edit, invert, render
 from fface_hub.cameras import FIVE_VIEWS
-from fface_hub.doors import read_image, save_label_map, to_image
+from fface_hub.doors import read_image, save_label_map, to_image, to_tensor
 from fface_hub.editing.edit import EditSettings
 from fface_hub.errors import CancelledError, FFaceError
 from fface_hub.inversion.align import crop, find_face
@@ -186,7 +186,7 @@ def invert_photo(
     if not consent:
         raise FFaceError("Tick the box that says that the person in the photo has agreed, then press Make it 3-D again.")
     square, face = chosen
-    job = start_job(request, lambda report: invert(generator(), square, camera=face.camera, callback=report))
+    job = start_job(request, lambda report: invert(generator(), to_tensor(square), camera=face.camera, callback=report))
     for step in job:
         progress((step.index, step.total), desc="Looking for this face in the generator")
     inversion = finished(job)
