@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -23,9 +22,10 @@ from fface_hub.layouts import Layout
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000
+MAX_IMAGE_BYTES = 200_000_000
 MAX_JSON_DEPTH = 12
 # What a photograph or a label map may be; a closed list keeps Pillow's rarely used decoders (PostScript, FITS, ...) out of reach.
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "MPO")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 TENSOR_TYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 ImageSource = str | Path | bytes | Image.Image
@@ -46,25 +46,18 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image
 
 
 def _decode(source: ImageSource, max_pixels: int) -> Image.Image:
-    """The opened and fully decoded picture, as stored. Pillow's own bomb warning is replaced by our limits."""
-    if isinstance(source, Image.Image):
-        _check_size(source.size, max_pixels)
-        return source
-    data = source if isinstance(source, bytes) else _read_bytes(source)
-    if not data:
+    """The opened and fully decoded picture, as stored."""
+    data = None if isinstance(source, Image.Image) else source if isinstance(source, bytes) else _read_bytes(source)
+    if data is not None and not data:
         raise ImageError("The picture is empty (zero bytes): choose another file.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
-            _check_size(image.size, max_pixels)
-            image.load()
+        image = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(data or b""), formats=IMAGE_FORMATS)
+        _check_size(image.size, max_pixels)
+        image.load()
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"The picture is too large: at most {max_pixels / 1e6:.0f} million pixels are read. Make it smaller first."
-        ) from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, also judged from the header
+        raise ImageError(f"The picture is too large: at most {max_pixels / 1e6:.0f} million pixels are read. Make it smaller.") from error
     except UnidentifiedImageError as error:
         raise ImageError("This file is not a picture that can be read: use PNG, JPEG, WebP, BMP, TIFF or GIF.") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ... on damaged files
@@ -74,9 +67,13 @@ def _decode(source: ImageSource, max_pixels: int) -> Image.Image:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_IMAGE_BYTES + 1)
     except (OSError, ValueError) as error:
         raise ImageError(f"The picture '{Path(path).name}' cannot be opened: check that the file exists and can be read.") from error
+    if len(data) > MAX_IMAGE_BYTES:
+        raise ImageError(f"The picture '{Path(path).name}' is too large: files of up to {MAX_IMAGE_BYTES // 1_000_000} MB are read.")
+    return data
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -91,20 +88,26 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode → RGB in a fresh picture that carries no metadata."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        # Pillow opens 16-bit grey as I;16 or I; plain convert("L") would clip instead of scale. F holds 0..1, 0..255 or 0..65535 by custom.
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0 if values.max(initial=0) > 1 or image.mode != "F" else 1.0
-        if not np.isfinite(values).all():
-            raise ImageError("The picture holds values that are not numbers: save it as 8-bit PNG or JPEG.")
-        grey = np.clip(values / top * 255.0, 0, 255).round().astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
-    rgb = image.convert("RGB")
+    try:
+        if image.mode.startswith(("I", "F")):
+            return _grey_to_rgb(image)
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
+        rgb = image.convert("RGB")
+    except ValueError as error:
+        raise ImageError(f"Pictures of the colour mode {image.mode} cannot be read: save it as RGB.") from error
     return Image.frombytes("RGB", rgb.size, rgb.tobytes())
+
+
+def _grey_to_rgb(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, scaled (`convert` would clip it). 32-bit files do not say whether they hold 0..1, 0..255 or 0..65535."""
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ImageError("The picture holds values that are not numbers: save it as 8-bit PNG or JPEG.")
+    highest = values.max(initial=0)
+    top = 65535 if image.mode.startswith("I;16") or highest > 255 else 1 if image.mode == "F" and highest <= 1 else 255
+    return Image.fromarray(np.clip(values * (255 / top), 0, 255).round().astype(np.uint8)).convert("RGB")
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -1,0 +1,75 @@
+"""Model cards: metadata in the Hub's form, text that stays text, and bundled cards that match their models."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from fface_hub.adapters.adapter import Adapter
+from fface_hub.hub.cards import CARDS, bundled_cards, escape, layout_table, model_card
+from fface_hub.layouts import EYES_19, LabelClass, Layout
+from fface_hub.sources import CHECKPOINTS, bundled_names
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def adapter() -> Adapter:
+    return Adapter(EYES_19.to_dict(), "org/heads", "ab" * 32)
+
+
+def test_the_metadata_are_in_the_hubs_form(adapter: Adapter) -> None:
+    results = {"fewshot": {"miou": 0.71, "iou_per_class": {"skin": 0.9}, "identities": 64}}
+    data = ModelCard(model_card(adapter, "org/eyes", results)).data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "fface-hub", "image-segmentation")
+    assert (data.base_model, data.base_model_relation) == ("org/heads", "adapter")
+    assert "fface-adapter" in data.tags
+    assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [("miou", 0.71), ("identities", 64)]
+    assert data.model_name == "eyes"
+    assert ModelCard(model_card(adapter, "org/eyes")).data.eval_results is None
+
+
+def test_the_text_has_usage_classes_figures_limits_and_fingerprint(adapter: Adapter) -> None:
+    text = model_card(adapter, "org/eyes", {"fewshot": {"miou": 0.71}})
+    for part in ("# eyes\n", 'Adapter.from_pretrained("org/eyes")', 'Generator.from_pretrained("org/heads")', "| mean IoU | 0.71 |"):
+        assert part in text
+    for part in ("| 17 | pupil | #7f7f7f | iris |", "consent", "Apache-2.0", adapter.fingerprint, "ab" * 32):
+        assert part in text
+    assert "Not measured yet." in model_card(adapter, "org/eyes")
+    assert not re.search(r"\$\w", text)  # nothing of the template was left open
+
+
+def test_names_from_strangers_stay_text() -> None:
+    layout = Layout("evil", (LabelClass("<script>alert(1)</script>", (0, 0, 0)), LabelClass("a|b [x](javascript:y) `c`", (1, 2, 3))))
+    table = layout_table(layout)
+    assert "<" not in table and "[" not in table and "`" not in table and "a&#124;b" in table
+    assert escape("a & b") == "a &#38; b"
+    stranger = Adapter(layout.to_dict(), 'x"); import os #', "ab" * 32)
+    assert "import os" not in model_card(stranger, "org/evil").split("## What it is")[0].replace("orbit, render", "")
+
+
+def test_the_cards_of_bundled_models_are_up_to_date() -> None:
+    for name, card in bundled_cards().items():
+        for path in (CARDS / f"{name}.md", CHECKPOINTS / name / "README.md"):
+            assert path.is_file() and path.read_text(encoding="utf-8") == card, f"{path.name}: run python -m fface_hub.hub.cards"
+
+
+def test_no_card_or_result_is_left_without_its_model() -> None:
+    known = set(bundled_names())
+    assert {path.stem for path in CARDS.glob("*.md")} <= known
+    assert {path.stem for path in (CARDS / "results").glob("*.json")} <= known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bundled_names())
+def test_the_usage_block_of_a_bundled_card_runs(name: str) -> None:
+    block = re.search(r"```python\n(.*?)```", (CARDS / f"{name}.md").read_text(), re.DOTALL)
+    assert block is not None
+    done = subprocess.run([sys.executable, "-c", block[1]], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
