@@ -44,7 +44,7 @@ def tiny(seed: int = 0) -> TriplaneGenerator:
         background="latent",
     )
     with torch.no_grad():
-        generator.decoder.geo_net[2].weight[0] *= 30  # random densities near 0 would be fog all over; these have inside and outside
+        generator.get_parameter("decoder.geo_net.2.weight")[0] *= 30  # random densities near 0 would be fog all over; these have inside and outside
     generator.update_mean(500)
     return generator
 
