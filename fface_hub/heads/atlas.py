@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
 
-from fface_hub.heads.basis import MASK_WINDOW, Basis
+from fface_hub.heads.basis import BASIS_VERSION, MASK_WINDOW, Basis, cache_folder, write_atomically
 from fface_hub.heads.regions import BROW, EYELID, ID, LIPS, classify, outline_field, soft_masks
-from fface_hub.heads.surface import Surface, smooth_normals
+from fface_hub.heads.surface import Surface
 from fface_hub.heads.template import Template, load_template
 
 SIZE = 2048
@@ -76,25 +82,36 @@ def _eye_labels(surface: Surface, triangles: np.ndarray, weights: np.ndarray) ->
 
 @functools.lru_cache(maxsize=1)
 def load_atlas() -> Atlas:
-    """Paint the atlas (once a process, about two seconds)."""
+    """The atlas from the cache folder; painted there (some seconds) when the drawing or the basis is new."""
+    drawn = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("atlas.py", "regions.py", "template.py"))
+    key = hashlib.sha256(BASIS_VERSION.encode() + drawn).hexdigest()[:12]
+    path = cache_folder() / f"heads-atlas-{key}.safetensors"
+    try:
+        stored = load_file(path)
+        return Atlas(stored["labels"], stored["fields"])
+    except (OSError, KeyError, SafetensorError):
+        atlas = paint_atlas()
+        write_atomically(path, {"labels": atlas.labels, "fields": atlas.fields}, {})
+        return atlas
+
+
+def paint_atlas() -> Atlas:
+    """Classify every texel of the skin by its place on the mean head."""
     template = load_template()
     basis = template.basis
     count = template.skin_count
     points = basis.mean[template.skin_source]
-    normals = smooth_normals(basis.mean, basis.faces)[template.skin_source]
     ears = ear_mask(template)
     inside = ~(template.neck_mask | template.socket_mask)
-    texel, values = rasterise(
-        template.skin_faces[inside], template.skin_uv[:count], np.concatenate([points, normals, ears[:, None]], axis=1)
-    )
-    points, normals, ears = values[:, :3], values[:, 3:6], values[:, 6]
+    texel, values = rasterise(template.skin_faces[inside], template.skin_uv[:count], np.concatenate([points, ears[:, None]], axis=1))
+    points, ears = values[:, :3], values[:, 3]
     fields = {
         "brow": outline_field(points, BROW, 0.0),
         "lips": outline_field(points, LIPS, 0.05),
         "lids": outline_field(points, EYELID, 0.0),
     }
     labels = np.full(SIZE * SIZE, ID["skin"], np.uint8)
-    labels[texel] = classify(points, normals, ears, fields)
+    labels[texel] = classify(points, ears, fields)
     stored = np.zeros((SIZE * SIZE, len(FIELDS)), np.uint8)
     for index, name in enumerate(FIELDS):
         stored[texel, index] = np.clip(np.round(128 + FIELD_SCALE * fields[name]), 0, 255)
@@ -132,8 +149,6 @@ def ear_mask(template: Template) -> np.ndarray:
 
 def mirror(points: np.ndarray) -> np.ndarray:
     """For each point `[P,3]` the index of the one that mirrors it (x → −x) best."""
-    from scipy.spatial import cKDTree
-
     return cKDTree(points).query(points * np.array([-1, 1, 1], points.dtype))[1]
 
 
@@ -149,31 +164,21 @@ def sample_mask(basis: Basis, name: str, uv: np.ndarray) -> np.ndarray:
 def rasterise(faces: np.ndarray, uv: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Texels a mesh covers in the atlas: flat indices `[P]`, and the per-vertex `values [V,C]` interpolated there `[P,C]`.
 
-    Triangles reach a texel and a half beyond their edges, so that lookups at a seam find their class; inner texels win over such margins.
+    Two texels beyond the mesh are covered too, so that lookups at a seam find their class.
     """
-    owner = np.full(SIZE * SIZE, -1)
-    inner = np.zeros(SIZE * SIZE, bool)
-    weights = np.zeros((SIZE * SIZE, 3), np.float32)
-    for index, corners in enumerate(uv[faces] * SIZE):
-        low = np.maximum(np.floor(corners.min(axis=0) - 2), 0).astype(int)
-        high = np.minimum(np.ceil(corners.max(axis=0) + 2), SIZE).astype(int)
-        first, second = corners[1] - corners[0], corners[2] - corners[0]
-        area = first[0] * second[1] - first[1] * second[0]
-        if abs(area) < 1e-9 or (high <= low).any():
-            continue
-        x = np.arange(low[0], high[0]) + 0.5 - corners[0, 0]
-        y = (np.arange(low[1], high[1]) + 0.5 - corners[0, 1])[:, None]
-        b = (x * second[1] - y * second[0]) / area
-        c = (first[0] * y - first[1] * x) / area
-        near = np.stack([1 - b - c, b, c], axis=-1)
-        # A weight falls from 1 to 0 over the triangle's height above an edge, so a margin of texels is margin / height in weights.
-        sides = np.linalg.norm(corners[[2, 0, 1]] - corners[[1, 2, 0]], axis=1)
-        margin = (near * (abs(area) / sides)).min(axis=-1)
-        cell = (np.arange(low[1], high[1])[:, None] * SIZE + np.arange(low[0], high[0])).reshape(-1)
-        margin, near = margin.reshape(-1), near.reshape(-1, 3)
-        take = ((margin >= 0) & ~inner[cell]) | ((margin > -1.5) & (owner[cell] < 0))
-        chosen = cell[take]
-        owner[chosen], inner[chosen], weights[chosen] = index, margin[take] >= 0, near[take]
+    owner = np.zeros((SIZE, SIZE), np.float32)  # triangle index + 1; exact, for there are fewer than 2^24
+    fixed = np.round((uv[faces] * SIZE - 0.5) * 256).astype(np.int32)
+    for index, corners in enumerate(fixed):
+        cv2.fillConvexPoly(owner, corners, float(index + 1), shift=8)
+    grown = cv2.dilate(owner, np.ones((5, 5), np.uint8))
+    owner = np.where(owner > 0, owner, grown).reshape(-1).astype(np.int64) - 1
     texel = np.flatnonzero(owner >= 0)
-    corners = values[faces[owner[texel]]]
-    return texel, (corners * np.clip(weights[texel], 0, 1)[:, :, None]).sum(axis=1)
+    corners = (uv[faces] * SIZE).astype(np.float64)[owner[texel]]
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
+    x, y = texel % SIZE + 0.5 - corners[:, 0, 0], texel // SIZE + 0.5 - corners[:, 0, 1]
+    b = np.clip((x * second[:, 1] - y * second[:, 0]) / area, 0, 1)
+    c = np.clip((first[:, 0] * y - first[:, 1] * x) / area, 0, 1 - b)
+    weights = np.stack([1 - b - c, b, c], axis=1)
+    return texel, np.einsum("pk,pkc->pc", weights, values[faces[owner[texel]]])

