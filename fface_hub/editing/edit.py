@@ -24,7 +24,7 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.losses import ImageLoss, cross_entropy, dice_overlap, masked_image_loss, masked_mse
 from fface_hub.progress import Callback, Step, check_finite, frozen
-from fface_hub.rendering.renderer import RayOutputs, render, render_rays
+from fface_hub.rendering.renderer import render, render_rays
 from fface_hub.rendering.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EditSettings:
-    """How to edit; the defaults fit two CPU cores (FFaceNeRF: resolution 128, 96 + 96 jittered samples).
+    """How to edit; the defaults fit two CPU cores (FFaceNeRF: resolution 128, all rays, 96 + 96 jittered samples).
 
-    `resolution` of the picture that is compared; `rays` of it per step (None: all; else a random part, anew each time);
-    `coarse`, `fine` samples per ray; `overlap_weight` λ_o of the DICE loss (0: without; the paper's examples use .4 and .5);
-    `start` deviation of δ; `dilate` the region in which colours may change, in pixels; a preview every so many steps; `perceptual` a loss
-    such as `losses.load_lpips()` (needs all rays), or None: without.
+    `resolution` of the picture that is compared; `rays` of it per step (None: all; else a random part, anew each time); `coarse`, `fine`
+    samples per ray; `overlap_weight` λ_o of the DICE loss (0: without; the paper's examples use .4 and .5); `start` deviation of δ;
+    `dilate` the region in which colours may change, in pixels; a preview of the best after every `preview_every` steps; `perceptual`, a
+    loss such as `losses.load_lpips()` (needs all rays), or None: without.
     """
 
     steps: int = 100
     learning_rate: float = 0.02
     resolution: int = 64
-    rays: int | None = None
+    rays: int | None = 2048
     coarse: int = 24
     fine: int = 24
     overlap_weight: float = 0.5
@@ -100,8 +100,8 @@ class _Task:
     target: Tensor
     region: Tensor
 
-    def losses(self, delta: Tensor, random: torch.Generator) -> tuple[dict[str, Tensor], RayOutputs]:
-        """The losses at offset `delta`, of which "loss" is the sum to minimise; and the rays they were read from."""
+    def losses(self, delta: Tensor, random: torch.Generator) -> dict[str, Tensor]:
+        """The losses at offset `delta`, of which "loss" is the sum to minimise."""
         settings, size = self.settings, self.settings.resolution
         pixels = pick_rays(self.region.long().cpu(), settings.rays, 0.0, random).to(delta.device)
         uv = torch.stack([pixels % size + 0.5, pixels // size + 0.5], dim=-1) / size
@@ -121,7 +121,7 @@ class _Task:
                 settings.perceptual, image.reshape(square), original.reshape(square), keep.reshape(-1, size, size)
             )
             total = total + losses["perceptual"]
-        return {"loss": total, **losses}, rays
+        return {"loss": total, **losses}
 
 
 def edit(
@@ -165,7 +165,7 @@ def edit(
 
 def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dict[str, float]]]:
     """Adam (β .9, .999; constant rate) on δ. The latents of the lowest loss (of the last step if rays are random), and all losses."""
-    settings, size = task.settings, task.settings.resolution
+    settings = task.settings
     random = torch.Generator().manual_seed(settings.seed)
     rows = task.face.latents.geometry
     noise = torch.randn(1, 1, rows.shape[2], generator=random) * settings.start
@@ -173,7 +173,7 @@ def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dic
     optimiser = torch.optim.Adam([delta], lr=settings.learning_rate)
     best, lowest, history = task.face.latents, float("inf"), []
     for index in range(1, settings.steps + 1):
-        losses, rays = task.losses(delta, random)
+        losses = task.losses(delta, random)
         check_finite(losses["loss"].detach(), "The edit", best)
         history.append({name: value.item() for name, value in losses.items()})
         if settings.rays is not None or history[-1]["loss"] < lowest:  # losses of different rays do not compare: the latest is kept
@@ -182,8 +182,8 @@ def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dic
         losses["loss"].backward()
         optimiser.step()
         if callback is not None:
-            wanted = settings.rays is None and index % settings.preview_every == 0
-            preview = rays.color[0, :, :3].detach().T.reshape(3, size, size) if wanted else None
+            wanted = index % settings.preview_every == 0
+            preview = task.face.picture(best, task.adapter, settings).raw[0, :3] if wanted else None
             callback(Step(index, settings.steps, history[-1], preview, best))
     return best, history
 

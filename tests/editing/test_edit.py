@@ -73,7 +73,7 @@ class BallGenerator(Generator):
         return BallScene(latents)
 
 
-SETTINGS = EditSettings(steps=60, resolution=32, coarse=16, fine=16, learning_rate=0.05)
+SETTINGS = EditSettings(steps=60, resolution=32, rays=None, coarse=16, fine=16, learning_rate=0.05)
 FACE = BallGenerator().mean_latents()
 
 
