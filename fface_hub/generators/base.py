@@ -92,6 +92,11 @@ class Scene(ABC):
     layout: Layout
     empty_logit: float = 0.0
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are, and where rays for it must be."""
+        return torch.device("cpu")
+
     def intersect(self, origins: Tensor, directions: Tensor) -> Tensor | None:
         """Depths `[B,R,S]` where rays (`[B,R,3]` each) meet given surfaces, or None: then the renderer samples from near to far."""
         return None

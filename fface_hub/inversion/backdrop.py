@@ -83,6 +83,11 @@ class BackdropScene(Scene):
         self.batch, self.bounds, self.near, self.far = scene.batch, scene.bounds, scene.near, scene.far
         self.rule, self.fingerprint, self.layout, self.empty_logit = scene.rule, scene.fingerprint, scene.layout, scene.empty_logit
 
+    @property
+    def device(self) -> torch.device:
+        """That of the inner scene."""
+        return self.inner.device
+
     def intersect(self, origins: Tensor, directions: Tensor) -> Tensor | None:
         """See `Scene.intersect`."""
         return self.inner.intersect(origins, directions)

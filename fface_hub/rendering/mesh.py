@@ -59,7 +59,7 @@ def extract_mesh(
 
 def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[[], None] | None) -> np.ndarray:
     """Activated density `[x,y,z]` at the points of a grid that spans the cube from corner to corner."""
-    axis = torch.linspace(-scene.bounds, scene.bounds, resolution)
+    axis = torch.linspace(-scene.bounds, scene.bounds, resolution, device=scene.device)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     # The rays that see a face run backwards on the whole, so that is the direction asked for where a family's density depends on it.
     values = []
@@ -113,7 +113,8 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> Tensor:
 def _paint(scene: Scene, vertices: np.ndarray, normals: Tensor, chunk: int) -> tuple[np.ndarray, np.ndarray]:
     """Colours (uint8) and class ids of vertices, each looked at straight down its normal."""
     colors, labels = [], []
-    for points, normal in zip(torch.from_numpy(vertices).split(chunk), normals.split(chunk), strict=True):
+    places, normals = torch.from_numpy(vertices).to(scene.device), normals.to(scene.device)
+    for points, normal in zip(places.split(chunk), normals.split(chunk), strict=True):
         samples = scene.geometry(points[None, :, None, :], -normal[None])
         rgb = scene.color(samples)[0, :, 0, :3]
         colors.append(((rgb.clamp(-1, 1) + 1) * 127.5).round().byte())

@@ -50,7 +50,7 @@ def _each_view(
     views = []
     with torch.no_grad():
         for index in range(len(cameras)):
-            view = render(scene, cameras[index], resolution, sampling, adapter)
+            view = render(scene, cameras[index].to(scene.device), resolution, sampling, adapter)
             views.append(view)
             if callback is not None:
                 callback(Step(index + 1, len(cameras), {}, preview=view.image[0]))
