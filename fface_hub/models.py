@@ -145,7 +145,6 @@ class Model(ModelMixin, ConfigMixin):
         config: dict[str, Any] = {"_class_name": type(self).__name__, **self.arguments}
         if self.origin is not None:
             config["_origin"] = self.origin
-        config = json.loads(json.dumps(config, allow_nan=False))
         check_arguments(type(self), config)
         state = {key: _cast(value.detach(), dtype).cpu().contiguous().clone() for key, value in self.state_dict().items()}
         for key, value in state.items():
@@ -199,7 +198,10 @@ def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, 
     _fill(model, tensors, dtype)
     model.origin = raw.get("_origin")
     model.model_id = source.id if isinstance(source.id, str) and (is_bundled_name(source.id) or is_hub_id(source.id)) else None
-    model.to(device).eval()
+    try:
+        model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:  # no such device, or no room on it
+        raise ModelError(f"The model '{source.id}' cannot be put on the device '{device}': choose another, such as 'cpu'.") from error
     model._stamped = (sum(tensor._version for tensor in model.state_dict().values()), fingerprint(tensors))
     return model
 

@@ -217,6 +217,19 @@ def test_subfolders_and_variants_are_found_and_may_not_lead_out(model: TinyModel
             TinyModel.from_pretrained(folder, **options)
 
 
+def test_a_device_that_is_not_there_is_told(folder: Path) -> None:
+    for device in ("cuda:99", "toaster"):
+        with pytest.raises(ModelError, match=f"cannot be put on the device '{device}'"):
+            TinyModel.from_pretrained(folder, device=device)
+
+
+def test_a_model_with_values_that_are_no_json_is_not_saved(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ModelError, match="sensible size"):
+            TinyModel(scale=value).save_pretrained(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_and_ids_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [is_hub_id(x) for x in ("org/name", "a.b/c-d_e", "name", "a/b/c", "../x", "a/..", "/a", "a/")] == [True, True, *[False] * 6]
     assert is_bundled_name("heads-triplane") and not is_bundled_name("../x")
