@@ -79,8 +79,8 @@ class Scene(ABC):
     """A batch of faces as functions of 3-D points, computed once and reused by every view.
 
     Attributes: `batch` B; `bounds` half the side of the cube that holds the face; `near`, `far` along unit rays; `rule`, how samples become
-    weights; `fingerprint` of the published weights it came from; `layout` of its own logits; `empty_logit`, the logit of class 0 where there
-    is nothing, added as (1 − Σω)·empty_logit to logits of any layout (0 in the published models, whose volume holds the background too).
+    weights; `fingerprint` of the published weights it came from; `layout` of its own logits; `empty_logit`, the logit of class 0 where
+    there is nothing, added as (1 − Σω)·empty_logit to logits of any layout (0 in EG3D's models, whose volume holds the background too).
     """
 
     batch: int

@@ -55,7 +55,7 @@ class DisentangledDecoder(nn.Module):
     def color_under(self, lookup: Tensor, coverage: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """The same colours `[B,R,S,C]` from normalised samples of every plane, `lookup [B,R,S,P·F]`, and the statistics `[B,P,F]`.
 
-        The first layer is linear, so it takes deviation, mean over planes and `coverage [B,R,S,P]` (which scales the means) into its weights.
+        The first layer is linear: its weights take in the deviations and the mean over planes, and `coverage [B,R,S,P]` scales the means.
         """
         first, activation, last = self.app_net
         assert isinstance(first, FullyConnected)

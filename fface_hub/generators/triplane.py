@@ -7,7 +7,6 @@ adapter: `0` and `2` there are `net.0` and `net.2` of `fface_hub.adapters.adapte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from fface_hub.cameras import FOCAL, PIVOT, RADIUS, look_at
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
 from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
+from fface_hub.generators.planes import Statistics, normalise_planes
 from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PlainMapping, Synthesis
 from fface_hub.generators.superres import SuperResolution
 from fface_hub.latents import Latents
@@ -28,14 +28,6 @@ from fface_hub.models import Model, register
 
 UNLABELLED = Layout("unlabelled", (LabelClass("background", (0, 0, 0)),))
 AXES = {"x": 0, "y": 1, "z": 2}
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and unbiased standard deviation of each plane channel, `[B,P,C]` each: in the tri-plane family, how a face is coloured."""
-
-    mean: Tensor
-    std: Tensor
 
 
 class PairMapping(nn.Module):
@@ -57,7 +49,7 @@ class Backbone(nn.Module):
 
 
 @register
-class TriplaneGenerator(Model, Generator):
+class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
     """Faces as three feature planes.
 
     `mapping` "single": z and a camera give one w for all rows (EG3D). "pair": a geometry z of `z_dim` numbers gives the early rows and an
@@ -101,7 +93,8 @@ class TriplaneGenerator(Model, Generator):
     ) -> None:
         super().__init__()
         self.layout = LAYOUTS[layout] if decoder == "disentangled" else UNLABELLED
-        self.default_camera = look_at(0.0, 0.0, camera_radius, tuple(camera_pivot), camera_focal)
+        x, y, z = camera_pivot
+        self.default_camera = look_at(0.0, 0.0, camera_radius, (x, y, z), camera_focal)
         self.grid_axes = [AXES[letter] for axes in plane_axes for letter in axes]
         planes = len(plane_axes)
         self.backbone = Backbone(
@@ -151,10 +144,10 @@ class TriplaneGenerator(Model, Generator):
         """
         mapping = self.backbone.mapping
         if isinstance(mapping, CameraMapping):
-            rows = mapping.w_avg.lerp(mapping(z, other), truncation)[:, None].expand(-1, self.num_rows, -1)
+            rows = mapping.w_avg.lerp(mapping(z, other).float(), truncation)[:, None].expand(-1, self.num_rows, -1)
         else:
-            early = mapping.geometry.w_avg.lerp(mapping.geometry(z), truncation)
-            late = mapping.appearance.w_avg.lerp(mapping.appearance(other), truncation)
+            early = mapping.geometry.w_avg.lerp(mapping.geometry(z).float(), truncation)
+            late = mapping.appearance.w_avg.lerp(mapping.appearance(other).float(), truncation)
             rows = self._rows(early, late)
         return Latents(rows, rows[:, None])
 
@@ -191,7 +184,7 @@ class TriplaneGenerator(Model, Generator):
         """The two inputs of `map` for random faces."""
         first, second = self.config["z_dim"], self.config["appearance_z_dim"]
         z = np.random.RandomState(seed).standard_normal((count, first + second)).astype(np.float32)
-        z = torch.from_numpy(z).to(self.backbone.synthesis.b4.const)
+        z = torch.from_numpy(z).to(next(self.parameters()))
         if second:
             return z[:, :first], z[:, first:]
         return z, self.default_camera.to_vector().to(z).expand(count, -1)
@@ -202,17 +195,15 @@ class TriplaneGenerator(Model, Generator):
         """Style rows `[B,L,D]` → feature planes `[B,P,C,N,N]`, always float32; backbone noise is constant or, without `noise`, absent."""
         if rows.ndim != 3 or rows.shape[1:] != (self.num_rows, self.config["latent_dim"]):
             raise ModelError(
-                f"These latents have {list(rows.shape[1:])} numbers and this generator takes [{self.num_rows}, {self.config['latent_dim']}]: "
-                "use latents that were made with this generator."
+                f"These latents have {list(rows.shape[1:])} numbers and this generator takes "
+                f"[{self.num_rows}, {self.config['latent_dim']}]: use latents that were made with this generator."
             )
         return self.backbone.synthesis(rows, noise).unflatten(1, (-1, self.config["plane_channels"]))
 
     @staticmethod
     def normalise(planes: Tensor) -> tuple[Tensor, Statistics]:
         """Planes `[B,P,C,N,N]` with mean 0 and deviation 1 in each channel, and what they had. NeRFFaceEditing, section 3.1."""
-        std, mean = torch.std_mean(planes, dim=(3, 4), correction=1)
-        normalised = (planes - mean[..., None, None]) / (std[..., None, None] + 1e-8)
-        return normalised.contiguous(), Statistics(mean, std)
+        return normalise_planes(planes)
 
     def scene(self, latents: Latents) -> TriplaneScene:
         """Normalised planes of the geometry rows under the plane statistics of the appearance rows; gradients flow to both.
@@ -287,6 +278,11 @@ class TriplaneScene(Scene):
         """Fingerprint of the generator's published weights (hashed when first asked for: training never asks)."""
         return self.generator.fingerprint
 
+    @property
+    def device(self) -> torch.device:
+        """That of the planes."""
+        return self.planes.device
+
     def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
         """One bilinear look-up in each plane; the mean over planes is the feature. The viewing direction plays no part."""
         lookup = self.look_up(self.planes, points)
@@ -297,8 +293,8 @@ class TriplaneScene(Scene):
     def color(self, samples: GeometrySamples) -> Tensor:
         """Colours `[B,R,S,C]` in [-1, 1].
 
-        Denormalised planes need no look-up of their own. Bilinear interpolation is linear, so a sample of F̂·s + μ is s times the sample of F̂,
-        plus μ times the share of the four texels that lies inside the plane (outside, F̂ and F are both 0).
+        Denormalised planes need no look-up of their own. Interpolation is linear, so a sample of F̂·s + μ is s times the sample of F̂, plus μ
+        times the share of the four texels that lies inside the plane (outside, both are 0).
         """
         decoder = self.generator.decoder
         if isinstance(decoder, PlainDecoder):

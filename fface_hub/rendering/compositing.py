@@ -53,7 +53,7 @@ def composite(weights: Tensor, values: Tensor) -> Tensor:
 
 
 def composite_depth(weights: Tensor, depths: Tensor) -> Tensor:
-    """Mean depth Σ ω t / Σ ω `[B,R]`, kept between the nearest and the farthest sample of the whole batch; an empty ray gets the farthest."""
+    """Mean depth Σ ω t / Σ ω `[B,R]`, kept between the nearest and farthest sample of the whole batch; an empty ray gets the farthest."""
     total = weights.sum(-1)
     hit = total > 0
     mean = (weights * depths).sum(-1) / torch.where(hit, total, 1.0)

@@ -96,7 +96,7 @@ def render(
         if scene.batch == 1 and len(camera) > 1:
             one_each = [render(scene, camera[i], resolution, sampling, adapter, chunk, callback, finish) for i in range(len(camera))]
             return Rendering(**{f.name: torch.cat([getattr(r, f.name) for r in one_each]) for f in fields(Rendering)})
-        origins, directions = camera.expand(scene.batch).rays(resolution)
+        origins, directions = camera.to(scene.device).expand(scene.batch).rays(resolution)
         step = max(1, chunk // scene.batch)
         parts = []
         for start in range(0, origins.shape[1], step):
