@@ -270,7 +270,7 @@ def apply(
     job = start_job(
         request,
         lambda report: edit(
-            session.generator, source, target, adapter=session.adapter, camera=session.camera, settings=settings, callback=report
+            session.generator, source, target, session.adapter, session.camera, settings, report, original_labels=session.labels
         ),
     )
     first, _ = before_after(session)
@@ -286,7 +286,8 @@ def apply(
         return
     session.history.append(result.latents)
     value = show(session, opacity)
-    reached = float((session.labels.cpu() == target)[result.region.cpu()].float().mean()) if result.region.any() else 1.0
+    region = result.region.bool()
+    reached = float((result.after.labels[0] == result.target)[region].float().mean())
     message = f"Done: {changed} label pixels painted, {reached:.0%} of the edited region has the label you asked for."
     yield session, value, before_after(session), *picture_files(session), message
 
@@ -344,5 +345,5 @@ def make_video_and_mesh(session: Session | None, progress=gr.Progress()) -> tupl
     progress((1, 1), desc="Building the mesh")
     with torch.no_grad():
         save_glb(extract_mesh(scene), mesh)
-    ready = (gr.DownloadButton(value=path, interactive=True) for path in (video, mesh))
-    return video, mesh, *ready, "The orbit video and the mesh are ready."
+    video_button, mesh_button = (gr.DownloadButton(value=path, interactive=True) for path in (video, mesh))
+    return video, mesh, video_button, mesh_button, "The orbit video and the mesh are ready."

@@ -100,7 +100,9 @@ def stroke_classes(layers: list[Image.Image], layout: Layout) -> NDArray[np.int6
             raise LayoutError(
                 "The strokes have none of the colours of this layout: press Clear strokes and paint with a class of the list."
             )
-        rows, columns = distance_transform_edt(~exact, return_distances=False, return_indices=True)
+        indices = np.zeros((2, CANVAS, CANVAS), np.int32)
+        distance_transform_edt(~exact, return_distances=False, return_indices=True, indices=indices)
+        rows, columns = indices
         painted = np.where(covered, nearest[rows, columns], painted)
     return painted
 

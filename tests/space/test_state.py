@@ -1,0 +1,71 @@
+"""Long work on the page: steps come through, cancelling stops it, errors reach whoever waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from fface_hub.errors import CancelledError, OptimisationError
+from fface_hub.progress import Step
+from space.state import Job
+
+Report = Callable[[Step], None]
+
+
+def test_steps_and_result_arrive() -> None:
+    def work(report: Report) -> int:
+        for index in range(1, 4):
+            report(Step(index, 3, {}))
+        return 42
+
+    job = Job(work)
+    seen = [step.index for step in job]
+    assert seen == sorted(seen) and seen[-1] == 3
+    assert job.result() == 42
+
+
+def test_cancel_stops_at_the_next_step() -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def work(report: Report) -> None:
+        started.set()
+        go_on.wait(5)
+        report(Step(1, 1, {}))
+        raise AssertionError("the step must not return")
+
+    job = Job(work)
+    started.wait(5)
+    job.cancel()
+    go_on.set()
+    assert list(job) == []
+    with pytest.raises(CancelledError, match="as it was before"):
+        job.result()
+
+
+def test_leaving_the_loop_early_cancels() -> None:
+    go_on = threading.Event()
+
+    def work(report: Report) -> None:
+        report(Step(1, 2, {}))
+        go_on.wait(5)
+        report(Step(2, 2, {}))
+
+    job = Job(work)
+    steps = iter(job)
+    assert next(steps).index == 1
+    steps.close()  # type: ignore[attr-defined]
+    go_on.set()
+    with pytest.raises(CancelledError):
+        job.result()
+
+
+def test_an_error_of_the_work_is_raised_by_result() -> None:
+    def work(report: Report) -> None:
+        raise OptimisationError("not finite")
+
+    job = Job(work)
+    assert list(job) == []
+    with pytest.raises(OptimisationError, match="not finite"):
+        job.result()
