@@ -52,8 +52,18 @@ SHAPES: dict[str, dict[str, float]] = {
     "ear_angle": {"*-ear-wing-incr": 0.5, "*-ear-rot-forward": 0.3, "*-ear-flap-incr": 0.2},
     "neck": {"neck-scale-horiz-incr": 0.5, "neck-scale-depth-incr": 0.35},
 }  # fmt: skip
-# What every face gets: the model's mouth is thin-lipped and dour at rest.
-COMMON = {"mouth-angles-up": 0.15, "mouth-upperlip-volume-incr": 0.25, "mouth-lowerlip-volume-incr": 0.2, "mouth-upperlip-height-incr": 0.1}
+# What every face gets: the model's mouth is thin-lipped and dour at rest, its nose heavy.
+COMMON = {
+    "mouth-angles-up": 0.15, "mouth-upperlip-volume-incr": 0.2, "mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-height-incr": 0.1,
+    "nose-volume-incr": -0.15, "nose-point-width-incr": -0.15, "nose-scale-horiz-incr": -0.08, "*-eye-scale-incr": 0.08,
+}  # fmt: skip
+# What tells women from men beyond the model's own difference; men get the opposite.
+FEMININE = {
+    "mouth-upperlip-volume-incr": 0.15, "mouth-lowerlip-volume-incr": 0.15, "mouth-scale-horiz-incr": -0.1,
+    "chin-bones-incr": -0.3, "chin-width-incr": -0.2, "chin-height-incr": -0.15, "*-eye-scale-incr": 0.15,
+    "nose-scale-horiz-incr": -0.2, "nose-scale-vert-incr": -0.12, "nose-volume-incr": -0.12, "nose-hump-incr": -0.15,
+    "eyebrows-trans-up": 0.25, "*-cheek-bones-incr": 0.15, "forehead-nubian-incr": 0.15,
+}  # fmt: skip
 # One-sided changes at full stretch of `asymmetry`: faces are never quite even.
 ASYMMETRY = {
     "nose-trans-out": 0.12, "mouth-trans-out": 0.1, "l-eye-trans-up": 0.12, "r-eye-height2-incr": 0.3, "l-cheek-volume-incr": 0.25,
@@ -109,7 +119,7 @@ def controls(geometry_z: np.ndarray) -> Controls:
         gaze,
         iris=26.0,
         pupil=11.0 + 4.0 * soft(z["pupil_size"]),
-        brow_border=-0.0045 * soft(z["brow_thickness"]),
+        brow_border=-0.0005 - 0.004 * soft(z["brow_thickness"]) + 0.0018 * (2 * phenotypes["gender"] - 1),
     )
 
 
@@ -126,7 +136,8 @@ def _phenotypes(z: Mapping[str, float]) -> dict[str, float]:
 
 
 def _changes(z: Mapping[str, float], phenotypes: Mapping[str, float]) -> dict[str, float]:
-    total: dict[str, float] = dict(COMMON)
+    total: dict[str, float] = {}
+    feminine = 2 * phenotypes["gender"] - 1
 
     def add(name: str, value: float) -> None:
         for side in ("l", "r") if name.startswith("*") else ("",):
@@ -136,6 +147,10 @@ def _changes(z: Mapping[str, float], phenotypes: Mapping[str, float]) -> dict[st
     for dimension, parts in SHAPES.items():
         for name, gain in parts.items():
             add(name, gain * soft(z[dimension]))
+    for name, gain in COMMON.items():
+        add(name, gain)
+    for name, gain in FEMININE.items():
+        add(name, gain * feminine)
     for name, gain in ASYMMETRY.items():
         add(name, gain * soft(z["asymmetry"]))
     age, heavy = phenotypes["age"], max(soft(z["weight"]), 0.0)
@@ -155,14 +170,14 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
             actions[key] = max(0.0, min(1.0, actions.get(key, 0.0) + value * (1 + sign * lean)))
 
     lean = 0.25 * soft(z["asymmetry"])
-    smile = soft(z["smile"])
+    smile = soft(z["smile"] + 0.25)
     up, down = max(smile, 0.0), max(-smile, 0.0)
     both("mouthSmile", 0.75 * up, lean)
     both("cheekSquint", 0.5 * up)
-    both("mouthUpperUp", 0.35 * up * up)
-    both("mouthLowerDown", 0.25 * up * up)
+    both("mouthUpperUp", 0.5 * up * up)
+    both("mouthLowerDown", 0.35 * up * up)
     both("mouthFrown", 0.5 * down, lean)
-    actions["jawOpen"] = 0.55 * sigmoid(2.6 * z["jaw_open"] - 2.6)
+    actions["jawOpen"] = 0.6 * sigmoid(2.8 * z["jaw_open"] - 4.0)
     blink = sigmoid(4.0 * z["blink"] - 5.8)
     both("eyeBlink", blink)
     both("eyeWide", (0.14 + 0.4 * sigmoid(-2.0 * z["blink"] - 2.0)) * (1.0 - blink))
@@ -171,9 +186,9 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
     both("browOuterUp", 0.6 * max(brow, 0.0), lean)
     both("browDown", 0.6 * max(-brow, 0.0))
     pucker = soft(z["pucker"])
-    actions["mouthPucker"] = 0.6 * max(pucker, 0.0) ** 2
+    actions["mouthPucker"] = 0.45 * max(pucker, 0.0) ** 2
     both("mouthPress", 0.4 * max(-pucker, 0.0))
-    left, upward = 20.0 * soft(z["gaze_x"]), 11.0 * soft(z["gaze_y"])
+    left, upward = 19.0 * soft(0.8 * z["gaze_x"]), 10.0 * soft(0.8 * z["gaze_y"])
     open_share = 1.0 - blink
     both("eyeLookUp", max(upward, 0.0) / 28.0 * open_share)
     both("eyeLookDown", max(-upward, 0.0) / 28.0 * open_share)

@@ -52,7 +52,7 @@ NAMED_EDITS: dict[str, NamedEdit] = {
     "brow_thickness": _edit("thicker brows", "thinner brows", "brow", brow_thickness=1.8),
     "lip_volume": _edit("fuller lips", "thinner lips", "lips, mouth", lip_upper=1.8, lip_lower=1.8),
     "mouth_width": _edit("wider mouth", "narrower mouth", "lips, mouth", mouth_width=1.8),
-    "mouth_open": _edit("open mouth", "closed mouth", "mouth, teeth, lips, chin, jaw", jaw_open=2.0),
+    "mouth_open": _edit("open mouth", "closed mouth", "mouth, teeth, lips, chin, jaw", jaw_open=2.2),
     "smile": _edit("smile", "frown", "lips, mouth, teeth", smile=1.8),
     "jaw_width": _edit("wider jaw", "narrower jaw", "jaw, chin, neck", jaw_width=1.8),
     "chin_length": _edit("longer chin", "shorter chin", "chin, jaw, neck", chin_length=1.8),

@@ -15,14 +15,14 @@ from fface_hub.heads.template import NECK_AXIS, NECK_RINGS, Template, load_templ
 from fface_hub.layouts import FINE_24
 
 # Chin to crown of a middling head, and where its middle and its eyes come to lie: hair, chin and some neck are inside the frontal picture.
-HEAD_HEIGHT = 0.505
-HEAD_MIDDLE = 0.022
+HEAD_HEIGHT = 0.482
+HEAD_MIDDLE = 0.006
 EYE_DEPTH = 0.245
 # How much of a head's own size is kept: big heads would leave the picture.
 SIZE_KEPT = 0.3
 MEAN_HEIGHT = 0.556
 # The model's tongue fills the place of the lower teeth.
-TONGUE_SHIFT = (0.0, -0.008, -0.018)
+TONGUE_SHIFT = (0.0, -0.009, -0.027)
 
 
 @dataclass(frozen=True)

