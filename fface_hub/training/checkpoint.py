@@ -1,0 +1,66 @@
+"""State of a training run on disk: tensors as safetensors, the rest as JSON, replaced in one step so that a kill leaves a whole one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fface_hub.doors import read_json
+from fface_hub.errors import ModelError
+from fface_hub.files import current_folder, replaced_folder
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """Where a run is: `step` steps done in `seconds` of training, and the data cursor."""
+
+    step: int
+    seconds: float
+    cursor: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam, progress: Progress) -> None:
+    """Write `folder`/state.safetensors (weights, their average, Adam's moments) and state.json."""
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    tensors |= {f"average.{key}": value for key, value in average.items()}
+    updates = 0
+    for name, parameter in model.named_parameters():
+        state = optimiser.state.get(parameter)
+        if state:
+            updates = int(state["step"])
+            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS}
+    with replaced_folder(folder) as new:
+        save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, new / "state.safetensors")
+        (new / "state.json").write_text(json.dumps({**vars(progress), "updates": updates}) + "\n")
+
+
+def load_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam) -> Progress | None:
+    """Put a saved state back in place; None if `folder` holds none. Raises `ModelError` if it belongs to another model."""
+    folder = current_folder(folder)
+    if not (folder / "state.json").exists():
+        return None
+    saved = read_json(folder / "state.json")
+    tensors = load_file(folder / "state.safetensors")
+    weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    expected = {key: value.shape for key, value in model.state_dict().items()}
+    if {key: value.shape for key, value in weights.items()} != expected:
+        raise ModelError(
+            f"The checkpoint in '{folder.parent.name}' is of another model: continue with its own config, or choose a new folder."
+        )
+    model.load_state_dict(weights)
+    for key, value in average.items():
+        value.copy_(tensors[f"average.{key}"])
+    for name, parameter in model.named_parameters():
+        if f"{MOMENTS[0]}.{name}" in tensors:
+            state: dict[str, Tensor] = {"step": torch.tensor(float(saved["updates"]))}
+            state |= {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
+            optimiser.state[parameter] = state
+    return Progress(saved["step"], saved["seconds"], saved["cursor"])

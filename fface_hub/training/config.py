@@ -1,0 +1,61 @@
+"""What a training run is: one JSON-able dataclass, and the named configurations that the command line knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fface_hub.doors import read_json
+from fface_hub.errors import ModelError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the numbers of a run except its length.
+
+    `generator` are the constructor's arguments. Each step takes `groups` groups of the data and, of every head, `rays` rays (spread over
+    its views) with `near` samples around the known surface and `free` samples anywhere. `near_width` bounds the half width of the near
+    samples, drawn per ray (log-uniform), so that surfaces are learnt solid enough for coarse samplers. The learning rate warms up over the
+    first `warmup` steps and falls to zero (a half cosine) over the last `decay` of the run. `weights` are the losses' weights by name.
+    """
+
+    name: str
+    generator: dict[str, Any]
+    seed: int = 0
+    groups: int = 1
+    rays: int = 1536
+    near: int = 8
+    free: int = 8
+    near_width: tuple[float, float] = (0.015, 0.12)
+    learning_rate: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup: int = 100
+    decay: float = 0.4
+    ema: float = 0.998
+    bfloat16: bool = True
+    weights: dict[str, float] = field(
+        default_factory=lambda: {"l1": 1.0, "l2": 4.0, "labels": 0.3, "depth": 1.0, "spread": 20.0, "opacity": 0.5}
+    )
+
+    def to_json(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @staticmethod
+    def from_dict(data: Any) -> TrainConfig:
+        """From JSON's form; `ModelError` for unknown or missing keys."""
+        known = {item.name for item in fields(TrainConfig)}
+        if not isinstance(data, dict) or not {"name", "generator"} <= set(data) <= known:
+            raise ModelError("A training config must be an object with 'name', 'generator' and no keys but those of TrainConfig.")
+        pairs = {key: tuple(data[key]) for key in ("near_width", "betas") if key in data}
+        return TrainConfig(**{**data, **pairs})
+
+    @staticmethod
+    def from_json(path: Path) -> TrainConfig:
+        """Inverse of `to_json`."""
+        return TrainConfig.from_dict(read_json(path))
+
+
+CONFIGS: dict[str, TrainConfig] = {}

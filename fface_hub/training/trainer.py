@@ -1,0 +1,176 @@
+"""The training loop of the bundled generator: regression on rendered heads, within a budget of minutes or steps, resumable after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fface_hub.errors import ModelError
+from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.heads.config import HELD_OUT_SEED
+from fface_hub.heads.shards import HeadShards, RaySource
+from fface_hub.progress import Callback, Step, check_finite
+from fface_hub.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from fface_hub.training.config import TrainConfig
+from fface_hub.training.data import Batches, Cursor
+from fface_hub.training.objective import learning_rate, objective
+from fface_hub.training.sheets import Samples, draw_samples, evaluate
+
+SHEET_SEED = HELD_OUT_SEED - 1000
+"""First of the heads on the sample sheets: neither trained on nor held out for the benchmark."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run is, in `minutes` of training (resumed time counts) or in `steps`; the learning rate follows it. Exactly one is given.
+
+    `checkpoint` and `sheet` are the seconds between checkpoints and between sample sheets, `log` the steps between log lines.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    checkpoint: float = 300.0
+    sheet: float = 300.0
+    log: int = 20
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise ValueError("a budget is either minutes or steps")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the run that is done; 1 or more is the end."""
+        return step / self.steps if self.steps is not None else seconds / (60 * (self.minutes or 1))
+
+
+@dataclass
+class Run:
+    """A training run in `folder`: `checkpoint/`, `log.jsonl`, `sheets/`, `config.json`, at last `model/` (averaged weights)."""
+
+    config: TrainConfig
+    folder: Path
+    generator: TriplaneGenerator
+    average: dict[str, Tensor]
+    optimiser: torch.optim.Adam
+    batches: Batches
+    progress: Progress = field(default_factory=lambda: Progress(0, 0.0, {}))
+
+    @staticmethod
+    def begin(
+        config: TrainConfig, folder: Path, shards: HeadShards, source: RaySource, device: str, init: TriplaneGenerator | None = None
+    ) -> Run:
+        """A new run, from fresh weights or those of `init`, or the run that `folder` holds, where it was."""
+        torch.manual_seed(config.seed)  # layers draw their first weights from the global generator
+        generator = TriplaneGenerator(**config.generator)
+        if init is not None:
+            if init.arguments != generator.arguments:
+                raise ModelError("The model to start from has another configuration than the one to train: choose one of the same kind.")
+            generator.load_state_dict(init.state_dict())
+        generator = generator.to(device).train()
+        average = {key: value.detach().clone() for key, value in generator.named_parameters()}
+        optimiser = torch.optim.Adam(generator.parameters(), config.learning_rate, config.betas, fused=True)
+        run = Run(config, folder, generator, average, optimiser, Batches(shards, source, config.seed, config.groups, config.rays))
+        found = load_checkpoint(folder / "checkpoint", generator, average, optimiser)
+        if found is not None:
+            run.progress = found
+            run.batches.cursor = Cursor(**found.cursor)
+        return run
+
+    def step(self, budget: Budget) -> dict[str, float]:
+        """One optimisation step; returns the loss terms and the rate."""
+        done = self.progress.step
+        device = next(self.generator.parameters()).device
+        rate = learning_rate(self.config, budget.progress(done, self.progress.seconds), done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        jitter = torch.Generator(device).manual_seed(self.config.seed * 1_000_003 + done)
+        loss, terms = objective(self.generator, self.batches.next().to(device), self.config, jitter)
+        check_finite(loss.detach(), "The training")
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self._average(done)
+        self.progress.step += 1
+        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}, "rate": rate}
+
+    @torch.no_grad()
+    def _average(self, done: int) -> None:
+        """Exponential moving average of the weights; short at first, so that early sheets show something."""
+        amount = 1 - min(self.config.ema, (1 + done) / (10 + done))
+        parameters = dict(self.generator.named_parameters())
+        torch._foreach_lerp_(list(self.average.values()), [parameters[key] for key in self.average], amount)
+
+    def averaged(self) -> TriplaneGenerator:
+        """A copy of the generator with the averaged weights and the mean latents of those."""
+        twin = TriplaneGenerator(**self.config.generator).to(next(self.generator.parameters()).device)
+        twin.load_state_dict(self.generator.state_dict())
+        twin.load_state_dict(self.average, strict=False)
+        twin.update_mean()
+        return twin.eval().requires_grad_(False)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.progress.cursor = self.batches.cursor.state()
+        save_checkpoint(self.folder / "checkpoint", self.generator, self.average, self.optimiser, self.progress)
+
+    def show(self, samples: Samples) -> dict[str, float]:
+        """Figures of the averaged weights on the sample heads; writes a sheet."""
+        return evaluate(self.averaged(), samples, self.folder / "sheets" / f"step-{self.progress.step:06d}.png")
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to the log."""
+        numbers = {key: round(value, 6) if isinstance(value, float) else value for key, value in entry.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(numbers) + "\n")
+
+
+def train(run: Run, budget: Budget, samples: Samples | None = None, callback: Callback | None = None, progress: bool = True) -> Path:
+    """Train until the budget is spent; returns the folder of the averaged model. Checkpoints, log and sheets are written on the way.
+
+    A run that was killed goes on from its last checkpoint when it is begun again; with a budget of steps its losses are then those of an
+    unbroken run, bit for bit on the same machine. `samples` are the heads of the sample sheets (None: no sheets). The callback gets the
+    losses of every step and may raise `CancelledError`: the state is saved first.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.config.to_json(run.folder / "config.json")
+    last_checkpoint = last_sheet = time.monotonic()
+    total = budget.steps or 0
+    with tqdm(total=budget.steps, initial=run.progress.step, unit="step", disable=not progress) as bar:
+        while budget.progress(run.progress.step, run.progress.seconds) < 1:
+            started = time.monotonic()
+            terms = run.step(budget)
+            now = time.monotonic()
+            run.progress.seconds += now - started
+            done = run.progress.step
+            bar.update()
+            if done % budget.log == 0 or done == 1:
+                run.log({"step": done, "seconds": run.progress.seconds, **terms})
+                bar.set_postfix(loss=f"{terms['loss']:.3f}", minutes=f"{run.progress.seconds / 60:.1f}")
+            if samples is not None and now - last_sheet > budget.sheet:
+                run.log({"step": done, "seconds": run.progress.seconds, **run.show(samples)})
+                last_sheet = time.monotonic()
+            if now - last_checkpoint > budget.checkpoint:
+                run.save()
+                last_checkpoint = time.monotonic()
+            if callback is not None:
+                try:
+                    callback(Step(done, max(done, total), terms))
+                except BaseException:
+                    run.save()
+                    raise
+    run.save()
+    if samples is not None:
+        run.log({"step": run.progress.step, "seconds": run.progress.seconds, **run.show(samples)})
+    run.averaged().save_pretrained(run.folder / "model")
+    return run.folder / "model"
+
+
+def sheet_samples(source: RaySource, resolution: int = 128) -> Samples:
+    """The eight heads of the sample sheets."""
+    return draw_samples(source, SHEET_SEED, 8, resolution)
