@@ -61,6 +61,8 @@ class DisentangledDecoder(nn.Module):
         assert isinstance(first, FullyConnected)
         planes = mean.shape[1]
         weight = first.weight.T * (first.gain / planes)  # [F,H]
-        scales = (std[..., None] * weight).flatten(1, 2)[:, None]  # [B,1,PF,H]
-        shifts = (mean @ weight)[:, None]  # [B,1,P,H]
-        return to_color(last(activation(lookup @ scales + coverage @ shifts + first.bias * first.multiplier)))
+        scales = (std[..., None] * weight).flatten(1, 2)  # [B,PF,H]
+        shifts = mean @ weight  # [B,P,H]
+        # One matrix product for a face, not one for each ray.
+        hidden = lookup.flatten(1, 2) @ scales + coverage.flatten(1, 2) @ shifts + first.bias * first.multiplier
+        return to_color(last(activation(hidden))).unflatten(1, lookup.shape[1:3])

@@ -8,7 +8,7 @@ That leaves no room for colour in the normalised planes, nor for shape in the st
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +73,8 @@ def predict(own: TriplaneScene, swapped: TriplaneScene, batch: RayBatch, depths:
     half = points.shape[1] // 2
     with torch.autocast(points.device.type, torch.bfloat16, enabled=bfloat16):
         samples = own.geometry(points, batch.directions)
-        colors = torch.cat([own.color(_rays(samples, slice(0, half))), swapped.color(_rays(samples, slice(half, None)))], dim=1)
+        first_rays, other_rays = _halves(samples, half)
+        colors = torch.cat([own.color(first_rays), swapped.color(other_rays)], dim=1)
     weights = sample_weights(samples.density.float(), depths, own.rule)
     opacity = weights.sum(dim=-1)
     empty = (1 - opacity)[..., None]
@@ -130,14 +131,10 @@ def learning_rate(config: TrainConfig, progress: float, step: int) -> float:
     return config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, tail)))
 
 
-def _rays(samples: GeometrySamples, rays: slice) -> GeometrySamples:
-    """The samples of some of the rays. `lookup` stays valid in the partner's scene, since both share their planes."""
-    lookup = None if samples.lookup is None else samples.lookup[:, rays]
-    return replace(
-        samples,
-        points=samples.points[:, rays],
-        density=samples.density[:, rays],
-        features=samples.features[:, rays],
-        logits=samples.logits[:, rays],
-        lookup=lookup,
-    )
+def _halves(samples: GeometrySamples, half: int) -> tuple[GeometrySamples, GeometrySamples]:
+    """The samples of the first rays and of the rest. `lookup` stays valid in the partner's scene, since both share their planes."""
+    parts = {
+        key: (None, None) if value is None else value.split((half, value.shape[1] - half), dim=1) for key, value in vars(samples).items()
+    }
+    first, second = (GeometrySamples(**{key: pair[index] for key, pair in parts.items()}) for index in range(2))
+    return first, second
