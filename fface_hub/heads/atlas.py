@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fface_hub.heads.basis import BASIS_VERSION, MASK_WINDOW, Basis, cache_folder, write_atomically
 from fface_hub.heads.regions import BROW, EYELID, ID, LIPS, classify, outline_field, soft_masks
@@ -149,7 +149,7 @@ def ear_mask(template: Template) -> np.ndarray:
 
 def mirror(points: np.ndarray) -> np.ndarray:
     """For each point `[P,3]` the index of the one that mirrors it (x → −x) best."""
-    return cKDTree(points).query(points * np.array([-1, 1, 1], points.dtype))[1]
+    return KDTree(points).query(points * np.array([-1, 1, 1], points.dtype))[1]
 
 
 def sample_mask(basis: Basis, name: str, uv: np.ndarray) -> np.ndarray:

@@ -52,10 +52,11 @@ SHAPES: dict[str, dict[str, float]] = {
     "ear_angle": {"*-ear-wing-incr": 0.5, "*-ear-rot-forward": 0.3, "*-ear-flap-incr": 0.2},
     "neck": {"neck-scale-horiz-incr": 0.5, "neck-scale-depth-incr": 0.35},
 }  # fmt: skip
-# What every face gets: the model's mouth is thin-lipped and dour at rest, its nose heavy.
+# What every face gets: the model's mouth is thin-lipped and dour at rest, its nose heavy, its eyes narrow.
 COMMON = {
     "mouth-angles-up": 0.15, "mouth-upperlip-volume-incr": 0.2, "mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-height-incr": 0.1,
-    "nose-volume-incr": -0.15, "nose-point-width-incr": -0.15, "nose-scale-horiz-incr": -0.08, "*-eye-scale-incr": 0.08,
+    "nose-volume-incr": -0.15, "nose-point-width-incr": -0.15, "nose-scale-horiz-incr": -0.08,
+    "*-eye-scale-incr": 0.22, "*-eye-height1-incr": 0.2, "*-eye-height2-incr": 0.35, "*-eye-height3-incr": 0.2,
 }  # fmt: skip
 # What tells women from men beyond the model's own difference; men get the opposite.
 FEMININE = {
@@ -170,7 +171,7 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
             actions[key] = max(0.0, min(1.0, actions.get(key, 0.0) + value * (1 + sign * lean)))
 
     lean = 0.25 * soft(z["asymmetry"])
-    smile = soft(z["smile"] + 0.25)
+    smile = soft(z["smile"] + 0.35)
     up, down = max(smile, 0.0), max(-smile, 0.0)
     both("mouthSmile", 0.75 * up, lean)
     both("cheekSquint", 0.5 * up)
@@ -184,7 +185,7 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
     brow = soft(z["brow_raise"])
     actions["browInnerUp"] = 0.6 * max(brow, 0.0)
     both("browOuterUp", 0.6 * max(brow, 0.0), lean)
-    both("browDown", 0.6 * max(-brow, 0.0))
+    both("browDown", 0.45 * max(-brow, 0.0))
     pucker = soft(z["pucker"])
     actions["mouthPucker"] = 0.45 * max(pucker, 0.0) ** 2
     both("mouthPress", 0.4 * max(-pucker, 0.0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from skimage.measure import points_in_poly
 
 from fface_hub.layouts import FINE_24
@@ -87,7 +87,7 @@ def closed_curve(points: tuple[tuple[float, float], ...], count: int = 600) -> n
 
 def signed_distance(flat: np.ndarray, outline: np.ndarray) -> np.ndarray:
     """Distance `[P]` of points `[P,2]` to a closed curve, positive inside."""
-    distance = cKDTree(outline).query(flat)[0]
+    distance = KDTree(outline).query(flat)[0]
     return np.where(points_in_poly(flat, outline), distance, -distance)
 
 

@@ -15,8 +15,8 @@ from fface_hub.heads.template import NECK_AXIS, NECK_RINGS, Template, load_templ
 from fface_hub.layouts import FINE_24
 
 # Chin to crown of a middling head, and where its middle and its eyes come to lie: hair, chin and some neck are inside the frontal picture.
-HEAD_HEIGHT = 0.482
-HEAD_MIDDLE = 0.006
+HEAD_HEIGHT = 0.488
+HEAD_MIDDLE = 0.008
 EYE_DEPTH = 0.245
 # How much of a head's own size is kept: big heads would leave the picture.
 SIZE_KEPT = 0.3
