@@ -149,7 +149,7 @@ def ear_mask(template: Template) -> np.ndarray:
 
 def mirror(points: np.ndarray) -> np.ndarray:
     """For each point `[P,3]` the index of the one that mirrors it (x → −x) best."""
-    return KDTree(points).query(points * np.array([-1, 1, 1], points.dtype))[1]
+    return np.asarray(KDTree(points).query(points * np.array([-1, 1, 1], points.dtype))[1])
 
 
 def sample_mask(basis: Basis, name: str, uv: np.ndarray) -> np.ndarray:

@@ -152,7 +152,7 @@ def anny_model() -> Any:
     try:
         import warp
 
-        warp.config.quiet = True
+        setattr(warp.config, "quiet", True)
         import anny
     except ImportError as error:
         raise ModelError(

@@ -13,35 +13,36 @@ import numpy as np
 
 from fface_hub.heads.config import GEOMETRY_DIMS, GEOMETRY_SIZE
 
-# What a dimension does at full stretch (z → ∞; the opposite at −∞): local changes of Anny; `*-` stands for both sides of the face.
-SHAPES: dict[str, dict[str, float]] = {
-    "nose_length": {"nose-scale-vert-incr": 0.55, "nose-trans-up": -0.08},
+# What a dimension does at full stretch (z → ∞; the opposite at −∞, or the second number of a pair, for some of Anny's changes are stronger
+# one way): local changes of Anny; `*-` stands for both sides of the face.
+SHAPES: dict[str, dict[str, float | tuple[float, float]]] = {
+    "nose_length": {"nose-scale-vert-incr": (0.85, 0.6), "nose-trans-up": -0.08},
     "nose_width": {"nose-scale-horiz-incr": 0.4, "nose-width2-incr": 0.4, "nose-width3-incr": 0.2},
-    "nasal_wings": {"nose-nostrils-width-incr": 0.8, "nose-flaring-incr": 0.3},
-    "nose_hump": {"nose-hump-incr": 0.65, "nose-curve-convex": 0.25},
-    "nose_tip_height": {"nose-point-up": 0.4, "nose-base-up": 0.25, "nose-septumangle-incr": -0.2},
-    "nose_tip_size": {"nose-point-width-incr": 0.5, "nose-volume-incr": 0.25},
+    "nasal_wings": {"nose-nostrils-width-incr": (0.8, 1.0), "nose-flaring-incr": (0.4, 0.8), "nose-width3-incr": (0.2, 0.4)},
+    "nose_hump": {"nose-curve-convex": (0.65, 0.6), "nose-hump-incr": (0.3, 0.5)},
+    "nose_tip_height": {"nose-point-up": (0.65, 0.25), "nose-base-up": (0.3, 0.25), "nose-septumangle-incr": -0.2},
+    "nose_tip_size": {"nose-point-width-incr": (1.0, 0.8), "nose-volume-incr": (0.35, 0.0)},
     "nose_bridge": {"nose-width1-incr": 0.5, "nose-greek-incr": 0.3},
-    "nose_projection": {"nose-scale-depth-incr": 0.4, "nose-trans-forward": 0.12},
+    "nose_projection": {"nose-scale-depth-incr": (0.4, 0.3), "nose-trans-forward": 0.12},
     "nostrils": {"nose-nostrils-angle-up": 0.6, "nose-compression-uncompress": 0.2},
-    "eye_size": {"*-eye-scale-incr": 0.5, "*-eye-height1-incr": 0.25, "*-eye-height2-incr": 0.3, "*-eye-height3-incr": 0.25},
+    "eye_size": {"*-eye-scale-incr": 0.75, "*-eye-height1-incr": 0.35, "*-eye-height2-incr": 0.45, "*-eye-height3-incr": 0.35},
     "eye_height": {"*-eye-trans-up": 0.3},
-    "eye_distance": {"*-eye-trans-out": 0.45},
-    "eye_slant": {"*-eye-corner2-up": 0.5, "*-eye-corner1-up": -0.3},
+    "eye_distance": {"*-eye-trans-out": 0.8},
+    "eye_slant": {"*-eye-corner2-up": 0.9, "*-eye-corner1-up": -0.45},
     "eyelid_fold": {"*-eye-eyefold-up": 0.8, "*-eye-eyefold-angle-up": 0.3, "*-eye-epicanthus-out": 0.45},
     "eye_bags": {"*-eye-bag-incr": 0.5, "*-eye-bag-out": 0.25, "*-eye-bag-height-incr": 0.25},
     "brow_height": {"eyebrows-trans-up": 0.8},
     "brow_angle": {"eyebrows-angle-up": 0.7, "eyebrows-trans-forward": -0.2},
     "lip_upper": {"mouth-upperlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.5},
     "lip_lower": {"mouth-lowerlip-height-incr": 0.6, "mouth-lowerlip-volume-incr": 0.5},
-    "mouth_width": {"mouth-scale-horiz-incr": 0.6},
+    "mouth_width": {"mouth-scale-horiz-incr": 0.85},
     "mouth_height": {"mouth-trans-up": 0.3, "mouth-philtrum-volume-incr": 0.3},
     "cupid_bow": {"mouth-cupidsbow-incr": 0.7, "mouth-cupidsbow-width-incr": -0.4},
     "mouth_corners": {"mouth-angles-up": 0.45, "mouth-dimples-out": -0.3},
-    "chin_length": {"chin-height-incr": 0.55, "chin-jaw-drop-incr": 0.2},
-    "chin_width": {"chin-width-incr": 0.55, "chin-cleft-incr": 0.35},
+    "chin_length": {"chin-height-incr": (0.5, 0.7), "chin-jaw-drop-incr": 0.2},
+    "chin_width": {"chin-width-incr": (0.55, 0.8), "chin-cleft-incr": 0.35},
     "chin_projection": {"chin-prominent-incr": 0.5, "chin-prognathism-incr": 0.2},
-    "jaw_width": {"chin-bones-incr": 0.75},
+    "jaw_width": {"chin-bones-incr": (0.65, 0.8)},
     "jaw_height": {"chin-jaw-drop-incr": 0.4},
     "head_width": {"head-scale-horiz-incr": 0.4},
     "head_round": {"head-scale-vert-incr": -0.3, "head-back-scale-depth-incr": 0.35, "head-scale-depth-incr": -0.2},
@@ -55,14 +56,14 @@ SHAPES: dict[str, dict[str, float]] = {
 # What every face gets: the model's mouth is thin-lipped and dour at rest, its nose heavy, its eyes narrow.
 COMMON = {
     "mouth-angles-up": 0.15, "mouth-upperlip-volume-incr": 0.2, "mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-height-incr": 0.1,
-    "nose-volume-incr": -0.15, "nose-point-width-incr": -0.15, "nose-scale-horiz-incr": -0.08,
+    "nose-scale-depth-incr": -0.08, "nose-point-width-incr": -0.2, "nose-scale-horiz-incr": -0.1,
     "*-eye-scale-incr": 0.22, "*-eye-height1-incr": 0.2, "*-eye-height2-incr": 0.35, "*-eye-height3-incr": 0.2,
 }  # fmt: skip
 # What tells women from men beyond the model's own difference; men get the opposite.
 FEMININE = {
     "mouth-upperlip-volume-incr": 0.15, "mouth-lowerlip-volume-incr": 0.15, "mouth-scale-horiz-incr": -0.1,
     "chin-bones-incr": -0.3, "chin-width-incr": -0.2, "chin-height-incr": -0.15, "*-eye-scale-incr": 0.15,
-    "nose-scale-horiz-incr": -0.2, "nose-scale-vert-incr": -0.12, "nose-volume-incr": -0.12, "nose-hump-incr": -0.15,
+    "nose-scale-horiz-incr": -0.2, "nose-scale-vert-incr": -0.12, "nose-scale-depth-incr": -0.08, "nose-curve-convex": -0.15,
     "eyebrows-trans-up": 0.25, "*-cheek-bones-incr": 0.15, "forehead-nubian-incr": 0.15,
 }  # fmt: skip
 # One-sided changes at full stretch of `asymmetry`: faces are never quite even.
@@ -147,7 +148,9 @@ def _changes(z: Mapping[str, float], phenotypes: Mapping[str, float]) -> dict[st
 
     for dimension, parts in SHAPES.items():
         for name, gain in parts.items():
-            add(name, gain * soft(z[dimension]))
+            value = soft(z[dimension])
+            up, down = gain if isinstance(gain, tuple) else (gain, gain)
+            add(name, value * (up if value >= 0 else down))
     for name, gain in COMMON.items():
         add(name, gain)
     for name, gain in FEMININE.items():
@@ -171,9 +174,9 @@ def _actions(z: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, flo
             actions[key] = max(0.0, min(1.0, actions.get(key, 0.0) + value * (1 + sign * lean)))
 
     lean = 0.25 * soft(z["asymmetry"])
-    smile = soft(z["smile"] + 0.35)
+    smile = soft(z["smile"] + 0.25)
     up, down = max(smile, 0.0), max(-smile, 0.0)
-    both("mouthSmile", 0.75 * up, lean)
+    both("mouthSmile", 0.9 * up, lean)
     both("cheekSquint", 0.5 * up)
     both("mouthUpperUp", 0.5 * up * up)
     both("mouthLowerDown", 0.35 * up * up)
