@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fface_hub.heads.hair import hat_edge
 from fface_hub.heads.points import step
 from fface_hub.heads.shape import HeadShape
 from fface_hub.heads.skull import Skull, directions, grid_faces
@@ -86,10 +87,10 @@ def _hat(skull: Skull, z: dict[str, float]) -> Surface:
     rows = 26
     azimuth = np.broadcast_to(np.arange(96) * (2 * np.pi / 96), (rows, 96))
     around = np.abs((azimuth + np.pi) % (2 * np.pi) - np.pi)
-    edge = np.interp(around, np.deg2rad([0, 40, 80, 110, 180]), np.deg2rad([58, 62, 78, 88, 104]))
+    edge = hat_edge(around)
     down = np.linspace(0, 1, rows)[:, None]
     polar = edge * down
-    lift = 0.026 + 0.045 * tall * (1 - down**2) + 0.010 * step(0.72, 0.76, down)
+    lift = 0.034 + 0.040 * tall * (1 - down**2) + 0.010 * step(0.72, 0.76, down)
     lift = lift - 0.045 * step(0.975, 1.0, down)
     ribs = np.sin(24 * azimuth)
     lift = lift + 0.0018 * ribs * step(0.1, 0.4, down)
@@ -113,7 +114,7 @@ def _earrings(shape: HeadShape, z: dict[str, float]) -> Surface:
     """A stud or a drop at each lobe."""
     fine = FINE_24.index("earring")
     size = 0.013 + 0.004 * float(np.tanh(z["earrings"] - 1.3))
-    drop = 1.0 + 1.6 * float(step(1.2, 1.7, np.float64(z["earrings"])))
+    drop = 1.0 + 1.6 * float(step(1.2, 1.7, z["earrings"]))
     parts = []
     for sign, side in zip((1, -1), SIDES, strict=True):
         lobe = shape.landmarks[f"ear_lobe_{side}"]
@@ -143,15 +144,15 @@ def _necklace(shape: HeadShape, skull: Skull, z: dict[str, float]) -> Surface:
     lowest = min(ring["throat"][1] - 0.032 - 0.012 * np.tanh(z["necklace"] - 1.5), ring["neck_left"][1] - 0.02)
     height = back + (lowest - back) * front**1.2
     path = _neck_path(shape, skull, height, 0.006)
-    beads = 0.0068 * (0.85 + 0.15 * np.cos(30 * angle))
+    beads = 0.0055 * (0.8 + 0.2 * np.cos(30 * angle))
     return tube("necklace", path, beads, "metal", FINE_24.index("necklace"), closed=True)
 
 
 def _clothes(shape: HeadShape, skull: Skull, z: dict[str, float]) -> Surface:
     """A shirt from the neck over the shoulders, from a low neckline to a collar that stands."""
     marks = shape.landmarks
-    collar = float(step(0.0, 1.6, np.float64(z["clothes_shape"])))
-    deep = float(step(0.0, 1.6, np.float64(-z["clothes_shape"])))
+    collar = float(step(0.0, 1.6, z["clothes_shape"]))
+    deep = float(step(0.0, 1.6, -z["clothes_shape"]))
     wide = float(np.tanh(0.7 * z["clothes"]))
     angle = np.arange(AROUND) * (2 * np.pi / AROUND)
     front = 0.5 + 0.5 * np.cos(angle)
@@ -178,6 +179,6 @@ def _clothes(shape: HeadShape, skull: Skull, z: dict[str, float]) -> Surface:
         height = base[:, 1] * (1 - share) + side * 1.0 * share - slope - 0.10 * share * front
         fold = 0.004 * np.sin(5 * angle + 9 * share) * share
         rings.append(np.stack([flat[:, 0], np.maximum(height + fold, -0.49), flat[:, 1]], axis=1))
-        trim.append(float(step(0.12, 0.06, np.float64(share))))
+        trim.append(float(step(0.12, 0.06, share)))
     amounts = np.broadcast_to(np.array(trim)[:, None], (len(rings), AROUND))
     return loft("clothes", np.stack(rings), "cloth", FINE_24.index("cloth"), amounts)

@@ -12,6 +12,7 @@ from fface_hub.heads.hair import HairTraits, build_hair
 from fface_hub.heads.head import Head
 from fface_hub.heads.look import uniform
 from fface_hub.heads.mesh import HeadMesh
+from fface_hub.heads.points import step
 from fface_hub.heads.shape import HeadShape, head_shape
 from fface_hub.heads.skull import Skull
 from fface_hub.heads.surface import Surface
@@ -19,19 +20,22 @@ from fface_hub.heads.surface import Surface
 
 def build_surfaces(geometry_z: np.ndarray) -> list[Surface]:
     """All surfaces of the head of `geometry_z [Zg]`."""
-    z = dict(zip(GEOMETRY_DIMS, np.asarray(geometry_z, np.float64).reshape(-1), strict=True))
+    z: dict[str, float] = dict(zip(GEOMETRY_DIMS, np.asarray(geometry_z, np.float64).reshape(-1).tolist(), strict=True))
     shape = head_shape(geometry_z)
     skin = shape.surface("skin")
     skin.extra["lash"] = _lash_line(shape)
-    skin.extra["growth"] = uniform(np.float32([-3.0 * z["gender"] - 0.5]))
+    # Shape decides who can grow a beard and who may paint lips and lids; appearance z, how much of it there is.
+    skin.extra["growth"] = uniform(np.array([-3.0 * z["gender"] - 0.5], np.float32))
+    skin.extra["wear"] = uniform(np.array([1.6 * z["age"] - 0.6], np.float32))
+    skin.extra["paint"] = uniform(np.array([3.0 * z["gender"]], np.float32))
     marks = shape.landmarks
     top = 0.5 * (marks["ear_top_left"] + marks["ear_top_right"])
-    center = np.float32([0.0, top[1] + 0.01, 0.5 * (marks["forehead"][2] + marks["occiput"][2])])
+    center = np.array([0.0, top[1] + 0.01, 0.5 * (marks["forehead"][2] + marks["occiput"][2])], np.float32)
     skull = Skull.measure(skin, center)
     ears = np.stack([0.5 * (marks[f"ear_top_{side}"] + marks[f"ear_lobe_{side}"]) for side in ("left", "right")])
     traits = hair_traits(z)
     if z["hat"] > HAT_FROM:
-        traits = replace(traits, volume=0.0, curl=min(traits.curl, 0.6))
+        traits = replace(traits, volume=0.0, curl=min(traits.curl, 0.6), pressed=True)
     return [*shape.surfaces, *build_hair(skull, ears, traits), *build_accessories(shape, skull, z)]
 
 
@@ -43,12 +47,14 @@ def build_head(head: Head) -> HeadMesh:
 def hair_traits(z: dict[str, float]) -> HairTraits:
     """Hair of a head: women's is longer more often, men's hairline recedes more often."""
     woman = float(np.tanh(1.5 * z["gender"]))
-    length = float(uniform(np.float64(0.9 * z["hair_length"] + 0.9 * woman)))
-    recede = float(uniform(np.float64(0.9 * z["hairline"] - 0.55 - 0.75 * woman)))
+    length = float(uniform(0.9 * z["hair_length"] + 0.9 * woman))
+    recede = float(uniform(0.9 * z["hairline"] - 1.05 - 0.75 * woman))
+    full = 0.025 + 0.12 * length + 0.58 * float(np.clip((length - 0.45) / 0.55, 0, 1)) ** 1.5
+    # Who has lost the hair on top wears the rest short.
     return HairTraits(
-        length=0.025 + 0.12 * length + 0.62 * float(np.clip((length - 0.45) / 0.55, 0, 1)) ** 1.5,
-        curl=float(uniform(np.float64(z["hair_curl"]))) ** 1.3,
-        volume=float(uniform(np.float64(z["hair_volume"]))),
+        length=full * (1 - 0.75 * float(step(0.55, 0.75, recede))),
+        curl=float(uniform(z["hair_curl"])) ** 1.3,
+        volume=float(uniform(z["hair_volume"])),
         recede=recede,
         comb=float(np.tanh(0.8 * z["hair_style"])),
         part=float(np.tanh(z["hair_parting"])),

@@ -17,6 +17,8 @@ from fface_hub.layouts import FINE_24
 
 LOCKS = 2000
 SEGMENTS = 12
+HAT_ROOM = 0.022
+"""How high hair may stand under a hat."""
 PART_REACH = 0.09
 """How far from the middle a parting can be."""
 LOWEST = -0.47
@@ -28,7 +30,7 @@ _HAIR = FINE_24.index("hair")
 class HairTraits:
     """`length` in world units (0.02 cropped to 0.8 past the shoulders); `curl` 0 straight, 0.5 wavy, 1 tight; `volume` 0 flat to 1;
     `recede` 0 low hairline, 0.5 high, 1 bald on top; `comb` −1 forward (fringe), 0 parted, +1 swept back;
-    `part` where the parting is, −1 to 1.
+    `part` where the parting is, −1 to 1. Under a hat hair is `pressed`.
     """
 
     length: float
@@ -37,6 +39,7 @@ class HairTraits:
     recede: float
     comb: float
     part: float
+    pressed: bool = False
 
 
 def _normalise(vectors: np.ndarray) -> np.ndarray:
@@ -72,7 +75,7 @@ def build_hair(skull: Skull, ears: np.ndarray, traits: HairTraits) -> list[Surfa
 
 def _cap_height(depth: np.ndarray, polar: np.ndarray, traits: HairTraits) -> np.ndarray:
     """Height of the cap above the skin: below it outside the hairline, thick where hair is full."""
-    short = float(step(0.0, 0.16, np.float64(traits.length)))
+    short = float(step(0.0, 0.16, traits.length))
     afro = afro_share(traits)
     body = 0.004 + short * (0.008 + 0.026 * traits.volume) + afro * (0.03 + 0.07 * traits.volume)
     rise = 0.10 + 0.22 * short + 0.25 * afro
@@ -82,7 +85,7 @@ def _cap_height(depth: np.ndarray, polar: np.ndarray, traits: HairTraits) -> np.
 
 def afro_share(traits: HairTraits) -> float:
     """0 for hair that lies or hangs, 1 for hair so curly that it stands."""
-    return float(step(0.62, 0.92, np.float64(traits.curl)) * step(0.05, 0.16, np.float64(traits.length)))
+    return float(step(0.62, 0.92, traits.curl) * step(0.05, 0.16, traits.length))
 
 
 def _cap(skull: Skull, traits: HairTraits) -> Surface:
@@ -90,8 +93,8 @@ def _cap(skull: Skull, traits: HairTraits) -> Surface:
     depth = scalp_depth(polar, azimuth, traits.recede)
     height = _cap_height(depth, polar, traits)
     afro = afro_share(traits)
-    bumps = np.sin(11 * azimuth + 3 * np.sin(7 * polar)) * np.sin(14 * polar + 2 * np.sin(5 * azimuth)) * np.sin(polar)
-    height = height + 0.010 * afro * bumps * step(0.0, 0.2, depth)
+    bumps = np.sin(19 * azimuth + 3 * np.sin(7 * polar)) * np.sin(23 * polar + 2 * np.sin(5 * azimuth)) * np.sin(polar)
+    height = height + 0.008 * afro * bumps * step(0.0, 0.2, depth)
     vertices = skull.center + directions(polar, azimuth) * (skull.radius + height)[..., None]
     keep = depth > -0.16
     rows, columns = polar.shape
@@ -104,7 +107,7 @@ def _cap(skull: Skull, traits: HairTraits) -> Surface:
         "tangent": flow.astype(np.float32),
         "along": np.full(count, 0.2, np.float32),
         "tone": np.zeros(count, np.float32),
-        "depth": (0.25 + 0.35 * afro + 0.35 * afro * bumps).reshape(-1).astype(np.float32),
+        "depth": (0.25 + 0.25 * afro + 0.35 * afro * bumps).reshape(-1).astype(np.float32),
         "cover": step(-0.02, 0.09 - 0.05 * afro, depth).reshape(-1).astype(np.float32),
         "across": (60 * (np.cross(_normalise(flat - skull.center), flow) * (flat - skull.center)).sum(-1)).astype(np.float32),
     }
@@ -126,13 +129,13 @@ def _comb(offset: np.ndarray, skull: Skull, traits: HairTraits) -> np.ndarray:
     """The way hair is combed at `offset [N, 3]` from the skull's centre: unit, along the scalp."""
     outward = _normalise(offset)
     whorl = directions(np.asarray(0.45), np.asarray(np.pi))
-    forward = _tangent(outward - whorl + np.float32([0, 0, 0.25]), outward)
+    forward = _tangent(outward - whorl + np.array([0, 0, 0.25], np.float32), outward)
     side = np.tanh((offset[:, 0] - PART_REACH * traits.part) / 0.035)
     sideways = np.stack([side, np.full_like(side, -0.3), np.full_like(side, -0.10)], axis=1)
     parted = _tangent(sideways, outward)
     back = _tangent(np.stack([0.5 * outward[:, 0], np.full_like(side, -0.1), np.full_like(side, -1.0)], axis=1), outward)
-    to_back = float(step(0.15, 0.75, np.float64(traits.comb)))
-    to_front = float(step(0.15, 0.75, np.float64(-traits.comb)))
+    to_back = float(step(0.15, 0.75, traits.comb))
+    to_front = float(step(0.15, 0.75, -traits.comb))
     return _tangent((1 - to_back - to_front) * parted + to_back * back + to_front * forward + 1e-4 * forward, outward)
 
 
@@ -160,9 +163,11 @@ def _locks(skull: Skull, ears: np.ndarray, traits: HairTraits) -> Surface:
     layer, tone, phase, stray = (value[alive] for value in jitter)
     length = _lock_lengths(polar, azimuth, depth, layer, traits)
     cap = _cap_height(depth, polar, traits)
-    lift = cap * (0.75 + 0.3 * layer) + 0.004 + 0.010 * layer
+    stand = afro_share(traits)
+    lift = cap * (0.75 + 0.2 * stand + (0.3 - 0.15 * stand) * layer) + 0.004 + 0.010 * layer
     path = _grow(skull, ears, polar, azimuth, lift, length, stray, traits)
     path = _wave(path, skull.center, length, phase, traits)
+    path = _pressed(path, skull) if traits.pressed else path
     return _ribbons(path, skull.center, depth, length, layer, tone * 2 - 1, traits)
 
 
@@ -170,14 +175,14 @@ def _lock_lengths(polar: np.ndarray, azimuth: np.ndarray, depth: np.ndarray, lay
     """Length of each lock: shorter near the hairline, at the sides of short cuts, and where it would hang into the face."""
     afro = afro_share(traits)
     full = traits.length * (0.85 + 0.3 * layer)
-    sides = 1 - 0.55 * step(1.0, 1.7, polar) * (1 - step(0.10, 0.3, np.float64(traits.length)))
-    forward = float(step(-0.1, 0.6, np.float64(-traits.comb)))
+    sides = 1 - 0.55 * step(1.0, 1.7, polar) * (1 - step(0.10, 0.3, traits.length))
+    forward = float(step(-0.1, 0.6, -traits.comb))
     outward = directions(polar, azimuth)
     ahead = step(-0.30, 0.05, outward[:, 2]) * step(0.85, 0.5, np.abs(outward[:, 0]))
     from_line = np.clip(np.arctan2(outward[:, 1], outward[:, 2]) - np.deg2rad(38), 0, 2)
-    fringe = 0.055 + 0.05 * layer + 0.24 * from_line
-    limited = full + forward * ahead * (np.minimum(full, fringe) - full)
-    standing = 0.035 + 0.04 * layer
+    fringe = 0.055 + 0.05 * layer + 0.21 * np.minimum(from_line, 1.1)
+    limited = full + forward * (1 - (1 - ahead) ** 3) * (np.minimum(full, fringe) - full)
+    standing = 0.030 + 0.03 * layer
     lengths = limited * sides * (1 - afro) + standing * afro
     return (lengths * step(-0.02, 0.06, depth) + 0.004).astype(np.float32)
 
@@ -196,23 +201,27 @@ def _grow(
     afro = afro_share(traits)
     place = skull.points(polar, azimuth, lift)
     out = _normalise(place - skull.center)
-    swirl = np.cross(out, np.float32([0, 1, 0.3]))
+    swirl = np.cross(out, np.array([0, 1, 0.3], np.float32))
     heading = _comb(place - skull.center, skull, traits)
     turn = (stray - 0.5)[:, None]
-    heading = _normalise(heading + (0.35 + 2.5 * afro) * turn * _tangent(swirl, out) + (0.15 + 0.5 * afro) * out)
+    heading = _normalise(heading + (0.35 + 2.5 * afro) * turn * _tangent(swirl, out) + (0.10 + 0.5 * afro) * out)
     pace = (length / SEGMENTS)[:, None]
     path = [place]
     side = np.where(place[:, 0] > PART_REACH * traits.part, 1.0, -1.0)
-    fringe = float(step(0.0, 0.5, np.float64(-traits.comb)))
-    weight = float(step(0.04, 0.25, np.float64(traits.length))) * (1 - afro)
+    fringe = float(step(0.0, 0.5, -traits.comb))
+    weight = float(step(0.04, 0.25, traits.length)) * (1 - afro)
     for index in range(SEGMENTS):
         offset = place - skull.center
         out = _normalise(offset)
         comb = _comb(offset, skull, traits)
         sink = np.clip(0.9 - 0.9 * out[:, 1:2], 0.02, 1.6) * weight
-        pull = np.float32([0, -1, 0]) * sink + comb * (0.55 - 0.45 * np.minimum(sink, 1))
+        pull = np.array([0, -1, 0], np.float32) * sink + comb * (0.55 - 0.45 * np.minimum(sink, 1))
         # Below the ears hair falls back towards the neck instead of hanging from its widest place.
-        inward = np.float32([-1, 0, -0.35]) * (out * np.float32([1, 0, 1])) * (0.30 * step(0.05, -0.12, offset[:, 1]) * weight)[:, None]
+        inward = (
+            np.array([-1, 0, -0.35], np.float32)
+            * (out * np.array([1, 0, 1], np.float32))
+            * (0.42 * step(0.08, -0.10, offset[:, 1]) * weight)[:, None]
+        )
         heading = _normalise(heading * 0.75 + pull + inward)
         place = place + heading * pace
         place = place + (_off_the_face(place, skull.center, side, fringe) - place) * weight
@@ -243,15 +252,30 @@ def _outside(place: np.ndarray, skull: Skull, ears: np.ndarray, lift: np.ndarray
     offset = place - skull.center
     polar, azimuth, length = angles(offset)
     floor = skull.radius_at(polar, azimuth) + lift * (1 - 0.4 * along)
-    covering = float(step(0.12, 0.3, np.float64(traits.length)))
+    covering = float(step(0.12, 0.3, traits.length))
     for ear in ears:
-        near = np.exp(-(((place - ear) / np.float32([0.2, 0.085, 0.085])) ** 2).sum(-1))
+        near = np.exp(-(((place - ear) / np.array([0.2, 0.085, 0.085], np.float32)) ** 2).sum(-1))
         floor = floor + covering * 0.035 * near
     # Below the ears nothing is in the way of hanging hair but the neck, which is narrower.
     enforced = step(2.25, 1.8, polar)
     grown = np.maximum(floor, length)
     target = skull.center + offset * (grown / length)[:, None]
     return place + (target - place) * enforced[:, None]
+
+
+def _pressed(place: np.ndarray, skull: Skull) -> np.ndarray:
+    """Keep points that a hat covers close to the head."""
+    polar, azimuth, length = angles(place - skull.center)
+    around = np.abs((azimuth + np.pi) % (2 * np.pi) - np.pi)
+    covered = step(0.10, -0.05, polar - hat_edge(around))
+    ceiling = skull.radius_at(polar, azimuth) + HAT_ROOM
+    shrink = 1 - covered * np.maximum(length - ceiling, 0) / length
+    return skull.center + (place - skull.center) * shrink[..., None]
+
+
+def hat_edge(around: np.ndarray) -> np.ndarray:
+    """Polar angle (radians) of a hat's lower edge over the angle `around` the head from the front (radians, 0 to π)."""
+    return np.interp(around, np.deg2rad([0, 40, 80, 110, 180]), np.deg2rad([58, 62, 78, 88, 104]))
 
 
 def _wave(path: np.ndarray, center: np.ndarray, length: np.ndarray, phase: np.ndarray, traits: HairTraits) -> np.ndarray:
@@ -282,7 +306,7 @@ def _ribbons(
     width = (0.010 + 0.013 * step(0.02, 0.35, length)) * (1 + 0.5 * afro_share(traits))
     taper = (1 - along**3) * (0.35 + 0.65 * step(0.0, 0.22, along)) + 0.02
     half = 0.5 * (width * (0.7 + 0.6 * layer))[:, None] * taper
-    sides = np.float32([-1, 1])
+    sides = np.array([-1, 1], np.float32)
     vertices = path[:, :, None] + (half[:, :, None] * sides)[..., None] * across[:, :, None]
     normals = _normalise(normal[:, :, None] + 0.6 * sides[:, None] * across[:, :, None] + 0.15 * out[:, :, None])
     shape = (count, steps, 2)
@@ -297,7 +321,7 @@ def _ribbons(
         "along": spread(along[None, :, None]),
         "tone": spread(tone[:, None, None]),
         "depth": spread((0.45 + 0.55 * layer)[:, None, None] * (0.55 + 0.45 * np.sqrt(along))[None, :, None]),
-        "cover": spread(np.float32(1.0)),
+        "cover": spread(np.ones(1, np.float32)),
         "openness": _sky(normals.reshape(-1, 3), np.repeat((0.6 + 0.4 * layer), steps * 2)),
         "across": spread(sides),
     }

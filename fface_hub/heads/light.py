@@ -13,9 +13,9 @@ from fface_hub.heads.mesh import RAY_OFFSET, HeadMesh
 if TYPE_CHECKING:
     from fface_hub.heads.points import Points
 
-VIEWER = np.float32([0.0, 0.05, 0.99875])
+VIEWER = np.array([0.0, 0.05, 0.99875], np.float32)
 """Highlights are those seen from straight in front."""
-KEY_SAMPLES = 6
+KEY_SAMPLES = 5
 KEY_RADIUS = 0.16
 """Half-width of the key's soft box, as the tangent of its angle."""
 SHADOW_REACH = 0.9
@@ -37,19 +37,19 @@ class Light:
     def from_look(look: Look) -> Light:
         """The light of `look`; its direction is measured in head space, so it turns with the head and not with the camera."""
         azimuth, elevation = np.deg2rad(look.light_azimuth), np.deg2rad(look.light_elevation)
-        key = np.float32([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
-        rims = np.float32([[-0.75, 0.40, -0.52], [0.75, 0.40, -0.52]])
+        key = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], np.float32)
+        rims = np.array([[-0.75, 0.40, -0.52], [0.75, 0.40, -0.52]], np.float32)
         # The rim away from the key is the stronger one.
         tilt = 0.5 * np.sin(2 * azimuth)
         half = key + VIEWER
-        warm = np.float32([0.055, 0.0, -0.075]) * look.light_warmth
+        warm = np.array([0.055, 0.0, -0.075], np.float32) * look.light_warmth
         return Light(
             key=key,
             half=(half / np.linalg.norm(half)).astype(np.float32),
             rims=rims,
-            rim_colors=np.float32([[0.26, 0.26, 0.27]]) * np.float32([[0.5 + tilt], [0.5 - tilt]]),
-            key_color=(np.float32([1.03, 1.0, 0.95]) + warm) * 1.0,
-            fill_color=(np.float32([0.98, 1.0, 1.04]) - 0.5 * warm) * 0.5,
+            rim_colors=np.array([[0.26, 0.26, 0.27]], np.float32) * np.array([[0.5 + tilt], [0.5 - tilt]], np.float32),
+            key_color=(np.array([1.03, 1.0, 0.95], np.float32) + warm) * 1.0,
+            fill_color=(np.array([0.98, 1.0, 1.04], np.float32) - 0.5 * warm) * 0.5,
             exposure=look.light_strength,
         )
 
@@ -67,7 +67,7 @@ class Light:
 
 def key_directions(light: Light) -> np.ndarray:
     """Unit directions `[KEY_SAMPLES, 3]` towards points of the key's soft box: a spiral, denser than random and the same everywhere."""
-    side = np.cross(light.key, np.float32([0, 1, 0]))
+    side = np.cross(light.key, np.array([0, 1, 0], np.float32))
     side /= np.linalg.norm(side)
     up = np.cross(side, light.key)
     steps = np.arange(KEY_SAMPLES)

@@ -6,21 +6,22 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fface_hub.heads.config import APPEARANCE_DIMS
 
 Color = np.ndarray
 
-_SKIN_BASE = np.float32([0.93, 0.82, 0.74])
-_MELANIN_ABSORPTION = np.float32([0.92, 1.32, 1.62])
-_BLOOD_ABSORPTION = np.float32([0.04, 0.60, 0.44])
-_HAIR_BASE = np.float32([0.86, 0.74, 0.52])
-_HAIR_ABSORPTION = np.float32([1.45, 1.95, 2.60])
+_SKIN_BASE = np.array([0.93, 0.82, 0.74], np.float32)
+_MELANIN_ABSORPTION = np.array([0.92, 1.32, 1.62], np.float32)
+_BLOOD_ABSORPTION = np.array([0.04, 0.60, 0.44], np.float32)
+_HAIR_BASE = np.array([0.86, 0.74, 0.52], np.float32)
+_HAIR_ABSORPTION = np.array([1.45, 1.95, 2.60], np.float32)
 
 
-def uniform(z: np.ndarray) -> np.ndarray:
+def uniform(z: ArrayLike) -> np.ndarray:
     """Standard normal numbers → (0, 1), evenly (the logistic function close to the normal distribution's)."""
-    return 1 / (1 + np.exp(-1.702 * z))
+    return 1 / (1 + np.exp(-1.702 * np.asarray(z)))
 
 
 def to_linear(srgb: np.ndarray) -> np.ndarray:
@@ -33,7 +34,7 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
-def skin_albedo(melanin: np.ndarray, blood: np.ndarray) -> np.ndarray:
+def skin_albedo(melanin: ArrayLike, blood: ArrayLike) -> np.ndarray:
     """Colour of skin with `melanin [...]` (0.05 very light to 2 very dark) and `blood [...]` (0.2 pale to 1.2 flushed) → `[..., 3]`.
 
     Both pigments absorb by the law of Beer and Lambert, so redness adds to any skin in the way it does on a real one.
@@ -46,14 +47,14 @@ def skin_albedo(melanin: np.ndarray, blood: np.ndarray) -> np.ndarray:
 
 def hair_albedo(melanin: float, redness: float, grey: float) -> Color:
     """Colour of hair with `melanin` (0.1 blond to 2.4 black), `redness` (0 to 1) and a share of `grey` hairs."""
-    absorbed = melanin * (_HAIR_ABSORPTION + redness * np.float32([-0.35, 0.25, 0.6]))
+    absorbed = melanin * (_HAIR_ABSORPTION + redness * np.array([-0.35, 0.25, 0.6], np.float32))
     pigment = _HAIR_BASE * np.exp(-absorbed) + 0.008
-    return ((1 - grey) * pigment + grey * np.float32([0.52, 0.52, 0.54])).astype(np.float32)
+    return ((1 - grey) * pigment + grey * np.array([0.52, 0.52, 0.54], np.float32)).astype(np.float32)
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Color:
     """sRGB colour of a hue."""
-    return np.float32(colorsys.hsv_to_rgb(hue % 1, saturation, value))
+    return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,14 @@ class Look:
         grey = float(np.clip((share["hair_grey"] - 0.8) / 0.2, 0, 1)) ** 1.5 * 0.95
         brow_darkness = hair_melanin * 0.75 + 0.75 + 0.2 * float(z["brow_darkness"])
         return Look(
-            melanin=0.10 + 1.70 * share["skin_melanin"] ** 1.35,
+            melanin=0.22 + 1.56 * share["skin_melanin"] ** 1.35,
             blood=0.36 + 0.10 * float(z["skin_redness"]),
             mottling=0.35 + 0.65 * share["skin_mottling"],
-            freckles=1.1 * max(0.0, share["skin_mottling"] - 0.6),
-            lip_redness=0.85 + 0.25 * float(z["lip_color"]),
+            freckles=0.8 * max(0.0, share["skin_mottling"] - 0.6),
+            lip_redness=0.58 + 0.20 * float(z["lip_color"]),
             lip_depth=0.22 + 0.11 * float(z["lip_darkness"]),
             hair=hair_albedo(hair_melanin, redness, grey),
-            brow=hair_albedo(max(1.0, brow_darkness), redness * 0.7, grey * 0.3),
+            brow=hair_albedo(max(1.2, brow_darkness), redness * 0.7, grey * 0.3),
             brow_cover=0.82 + 0.14 * float(np.tanh(z["brow_darkness"])),
             iris=_iris_color(float(uniform(0.9 * z["iris_hue"] - 0.6 * dark)), share["iris_lightness"]),
             iris_contrast=0.25 + 0.5 * share["iris_pattern"],
@@ -126,16 +127,16 @@ class Look:
 
 def _iris_color(hue: float, lightness: float) -> Color:
     """Brown for most, then hazel, green, blue and grey as `hue` in (0, 1) grows."""
-    stops = np.float32(
+    stops = np.array(
         [[0.13, 0.055, 0.02], [0.20, 0.09, 0.03], [0.24, 0.15, 0.05], [0.16, 0.20, 0.09], [0.12, 0.24, 0.36], [0.22, 0.30, 0.36]]
     )
-    at = np.float32([0.0, 0.45, 0.6, 0.72, 0.85, 1.0])
+    at = np.array([0.0, 0.45, 0.6, 0.72, 0.85, 1.0], np.float32)
     color = np.stack([np.interp(hue, at, stops[:, channel]) for channel in range(3)])
     return (color * (0.65 + 0.7 * lightness)).astype(np.float32)
 
 
 def _cloth_color(share: dict[str, float], lighter: float) -> Color:
-    saturation = 0.12 + 0.5 * share["clothes_saturation"] ** 1.5
+    saturation = 0.08 + 0.42 * share["clothes_saturation"] ** 1.5
     value = 0.16 + 0.66 * share["clothes_lightness"]
     return to_linear(_hsv(share["clothes_hue"], saturation, min(0.92, value + lighter * (0.5 - value))))
 
@@ -146,5 +147,5 @@ def _background(share: dict[str, float]) -> Color:
 
 def _metal_color(hue: float) -> Color:
     """From gold through rose to silver."""
-    gold, silver = np.float32([0.80, 0.56, 0.22]), np.float32([0.72, 0.73, 0.75])
+    gold, silver = np.array([0.80, 0.56, 0.22], np.float32), np.array([0.72, 0.73, 0.75], np.float32)
     return (gold + (silver - gold) * np.float32(hue)).astype(np.float32)

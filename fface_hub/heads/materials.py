@@ -27,7 +27,9 @@ def _eye(at: Points, look: Look, light: Light) -> np.ndarray:
     spokes = 1 + look.iris_contrast * 0.35 * np.sin(9 * spin) * np.sin(17 * spin + 1.0) * reach
     ring = 1 - 0.75 * _step((reach - 0.86) / 0.3) + look.iris_contrast * 0.6 * np.exp(-(((reach - 0.55) / 0.2) ** 2))
     colored = look.iris * (spokes * ring)[:, None]
-    white = np.float32([0.60, 0.555, 0.53]) - np.float32([0.0, 0.10, 0.11]) * np.clip((angle - 0.75) / 0.6, 0, 1)[:, None]
+    white = (
+        np.array([0.60, 0.555, 0.53], np.float32) - np.array([0.0, 0.10, 0.11], np.float32) * np.clip((angle - 0.75) / 0.6, 0, 1)[:, None]
+    )
     albedo = white * (1 - iris) + colored * iris
     albedo = albedo * (1 - pupil) + 0.006 * pupil
     shadow = (0.35 + 0.65 * at.openness)[:, None]
@@ -46,17 +48,18 @@ def _step(x: np.ndarray) -> np.ndarray:
 
 
 def _mouth(at: Points, look: Look, light: Light) -> np.ndarray:
-    return np.float32([0.20, 0.045, 0.04]) * diffuse(at, light, 0.2) * (0.22 + 0.5 * at.openness[:, None])
+    return np.array([0.20, 0.045, 0.04], np.float32) * diffuse(at, light, 0.2) * (0.22 + 0.5 * at.openness[:, None])
 
 
 def _teeth(at: Points, look: Look, light: Light) -> np.ndarray:
     inside = 0.35 + 0.65 * at.openness[:, None]
-    return np.float32([0.74, 0.70, 0.62]) * diffuse(at, light, 0.5) * inside + 0.12 * gloss(at, light, 40)[:, None]
+    return np.array([0.74, 0.70, 0.62], np.float32) * diffuse(at, light, 0.5) * inside + 0.12 * gloss(at, light, 40)[:, None]
 
 
 def _tongue(at: Points, look: Look, light: Light) -> np.ndarray:
     return (
-        np.float32([0.42, 0.13, 0.12]) * diffuse(at, light, 0.3) * (0.3 + 0.7 * at.openness[:, None]) + 0.06 * gloss(at, light, 25)[:, None]
+        np.array([0.42, 0.13, 0.12], np.float32) * diffuse(at, light, 0.3) * (0.3 + 0.7 * at.openness[:, None])
+        + 0.06 * gloss(at, light, 25)[:, None]
     )
 
 
@@ -71,7 +74,7 @@ def _hair(at: Points, look: Look, light: Light) -> np.ndarray:
     broad = np.maximum(1 - (slope - 0.08 + 0.10 * tone) ** 2, 0) ** 12
     facing = np.clip(at.normal @ light.half + 0.25, 0, 1) * at.key
     shade = (0.35 + 0.65 * depth) * (1 + 0.16 * tone + 0.10 * strands) * (0.86 + 0.20 * along)
-    root = skin_albedo(np.float32(look.melanin), np.float32(look.blood)) * 0.75
+    root = skin_albedo(look.melanin, look.blood) * 0.75
     pigment = look.hair * cover[:, None] + root * (1 - cover[:, None])
     lit = pigment * (diffuse(at, light, 0.45) + 0.10) * shade[:, None]
     shine = (facing * cover * (1 + 0.3 * strands))[:, None]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
+from fface_hub.heads.embree import embree_scene
 from fface_hub.heads.surface import Surface
+
+if TYPE_CHECKING:
+    from embreex.rtcore_scene import EmbreeScene
 
 RAY_OFFSET = 0.004
 """How far a secondary ray starts above its surface, in world units (1.7 mm): beyond the error of interpolated normals."""
-SKY_DIRECTIONS = 56
+SKY_DIRECTIONS = 40
 SKY_REACH = 0.45
 
 
@@ -27,10 +30,7 @@ class HeadMesh:
     @cached_property
     def scene(self) -> EmbreeScene:
         """The Embree scene, one geometry per surface."""
-        scene = EmbreeScene()
-        for surface in self.surfaces:
-            TriangleMesh(scene, np.ascontiguousarray(surface.vertices, np.float32), np.ascontiguousarray(surface.faces, np.int32))
-        return scene
+        return embree_scene(self.surfaces)
 
     def first_hits(self, origins: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
         """First hit of rays `[R, 3]`, `[R, 3]` (unit): `geomID [R]` (−1: none), `primID [R]`, `u [R]`, `v [R]`, `tfar [R]`."""
@@ -70,8 +70,9 @@ def fibonacci_sphere(count: int) -> np.ndarray:
 def _openness(mesh: HeadMesh, surface: Surface) -> np.ndarray:
     sky = fibonacci_sphere(SKY_DIRECTIONS)
     brightness = 0.62 + 0.22 * sky[:, 1] + 0.16 * sky[:, 2]
-    weights = np.maximum(surface.normals @ sky.T, 0) * brightness
-    vertex, direction = np.nonzero(weights > 0.03)
+    weights = surface.normals @ sky.T * brightness
+    weights = np.where(weights > 0.05, weights, 0)
+    vertex, direction = np.nonzero(weights)
     origins = surface.vertices[vertex] + RAY_OFFSET * surface.normals[vertex]
     free = ~mesh.occluded(origins, sky[direction], SKY_REACH)
     received = np.bincount(vertex, weights=weights[vertex, direction] * free, minlength=len(weights))

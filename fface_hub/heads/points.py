@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fface_hub.heads.atlas import border_fields
 from fface_hub.heads.light import Light
@@ -75,7 +76,7 @@ def gloss(at: Points, light: Light, sharpness: float, normal: np.ndarray | None 
     return np.maximum(normal @ light.half, 0) ** sharpness * at.key
 
 
-def step(low: float, high: float, x: np.ndarray) -> np.ndarray:
+def step(low: float, high: float, x: ArrayLike) -> np.ndarray:
     """Smooth step from 0 at `low` to 1 at `high`."""
-    t = np.clip((x - low) / (high - low), 0, 1)
+    t = np.clip((np.asarray(x) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -34,7 +34,7 @@ def _patches(place: np.ndarray, patches: tuple[Patch, ...]) -> np.ndarray:
     mirrored = np.concatenate([np.abs(place[:, :1]), place[:, 1:]], axis=1)
     total = np.zeros(len(place), np.float32)
     for middle, reach, strength in patches:
-        total += strength * np.exp(-((mirrored - np.float32(middle)) ** 2).sum(-1) / reach**2)
+        total += strength * np.exp(-((mirrored - np.array(middle, np.float32)) ** 2).sum(-1) / reach**2)
     return total
 
 
@@ -43,7 +43,7 @@ def _noise(place: np.ndarray, frequency: float, seed: int) -> np.ndarray:
     total = np.zeros(len(place), np.float32)
     for index in range(4):
         angle = 2.399963 * (index + 1) + seed
-        wave = np.float32([np.cos(angle), np.sin(1.7 * angle), np.sin(angle + 1.0)]) * frequency * (1 + 0.23 * index)
+        wave = np.array([np.cos(angle), np.sin(1.7 * angle), np.sin(angle + 1.0)], np.float32) * frequency * (1 + 0.23 * index)
         total += np.sin(place @ wave + 1.3 * total + seed)
     return total / 2.3
 
@@ -56,18 +56,18 @@ def _dots(place: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def skin_weights() -> np.ndarray:
-    """Per-vertex weights `[V, 9]` of the skin that all heads share: place (3), blood, gloss, hollow, freckled, stubble, mottling."""
+    """Weights `[V, 10]` of the skin that all heads share: place (3), blood, gloss, hollow, freckled, beard, mottling, creases."""
     masks = skin_masks()
     place = masks["template"]
     mottling = 0.7 * _noise(place, 28.0, 1) + 0.4 * _noise(place, 60.0, 2)
     columns = [_patches(place, patches) for patches in (_BLOOD, _GLOSS, _HOLLOW, _FRECKLED)]
-    return np.stack([*place.T, *columns, masks["beard"], mottling], axis=1).astype(np.float32)
+    return np.stack([*place.T, *columns, masks["beard"], mottling, _creases(place)], axis=1).astype(np.float32)
 
 
 def skin_color(at: Points, look: Look, light: Light) -> np.ndarray:
     """Linear colours `[N, 3]` of skin."""
     weights = at.interpolate(skin_weights())
-    place, (blood_at, gloss_at, hollow, freckled, beard, mottling) = weights[:, :3], weights[:, 3:].T
+    place, (blood_at, gloss_at, hollow, freckled, beard, mottling) = weights[:, :3], weights[:, 3:9].T
     fields = at.borders
     lips = step(-0.0020, 0.0035, fields["lips"])
     lid = step(-0.004, 0.010, fields["lids"])
@@ -76,21 +76,37 @@ def skin_color(at: Points, look: Look, light: Light) -> np.ndarray:
     freckles = look.freckles * _dots(place) * np.clip(freckled, 0, 1)
     melanin = look.melanin * (1 + 0.10 * look.mottling * mottling) + freckles + 0.14 * hollow * (0.4 + look.melanin) + lips * look.lip_depth
     flush = look.blood * (1 + blood_at) + 0.08 * look.mottling * mottling
-    flush = flush + lips * look.lip_redness + look.make_up * (0.40 * lips + 0.25 * np.maximum(blood_at, 0))
+    flush = flush + lips * look.lip_redness + look.make_up * at.surface.extra["paint"] * (0.60 * lips + 0.25 * np.maximum(blood_at, 0))
     albedo = skin_albedo(np.maximum(melanin, 0.02), np.maximum(flush, 0))
     albedo = _mix(
         albedo, 0.55 * look.brow + 0.10 * albedo, np.clip(0.75 * beard * look.stubble * at.surface.extra["growth"] * (1 - lips), 0, 0.75)
     )
     albedo = _mix(albedo, look.brow, look.brow_cover * brow)
-    shadowed = np.clip((0.80 + 0.20 * look.make_up) * lash + 0.30 * look.make_up * lid * np.clip(place[:, 1] * 40 - 2.2, 0, 1), 0, 1)
+    shadowed = np.clip(0.85 * lash + 0.30 * look.make_up * at.surface.extra["paint"] * lid * np.clip(place[:, 1] * 40 - 2.2, 0, 1), 0, 1)
     albedo = _mix(albedo, 0.30 * look.brow, shadowed)
+    albedo = albedo * (1 - 0.38 * at.surface.extra["wear"] * weights[:, 9])[:, None]
     # Red light travels farthest under the skin: shadows end in a warm edge.
-    lit = albedo * diffuse(at, light, np.float32([0.30, 0.17, 0.12]))
+    lit = albedo * diffuse(at, light, np.array([0.30, 0.17, 0.12], np.float32))
     sheen = 0.010 + 0.030 * np.clip(gloss_at, 0, 1)
     shine = sheen * (gloss(at, light, 14) + 1.6 * gloss_at * gloss(at, light, 50)) * (1 - brow) * (1 - lips) + 0.16 * lips * gloss(
         at, light, 40
     )
     return lit + shine[:, None] * light.key_color
+
+
+def _creases(place: np.ndarray) -> np.ndarray:
+    """Depth in [0, 1] of the lines that age draws at `place [N, 3]`: across the forehead, beside the eyes, from the nose to the mouth."""
+    x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
+    depth = np.zeros(len(place), np.float32)
+    for line in (0.142, 0.160, 0.178):
+        depth += 0.6 * np.exp(-(((y - line - 0.12 * x * (x - 0.08)) / 0.0035) ** 2)) * step(0.085, 0.045, x)
+    fan = np.arctan2(y - 0.060, x - 0.095)
+    beside = step(0.118, 0.126, x) * step(0.160, 0.140, x)
+    depth += 0.45 * np.clip(np.cos(fan * 14) - 0.5, 0, 1) * beside * step(0.7, 0.4, np.abs(fan))
+    fold = 0.044 + 0.030 * np.clip((-0.040 - y) / 0.075, 0, 1)
+    depth += 0.9 * np.exp(-(((x - fold) / 0.0050) ** 2)) * step(-0.120, -0.105, y) * step(-0.030, -0.045, y)
+    depth += 0.5 * np.exp(-(((y - 0.022 + 4.0 * (x - 0.07) ** 2 * -1) / 0.0050) ** 2)) * step(0.035, 0.05, x) * step(0.112, 0.095, x)
+    return np.clip(depth, 0, 1) * (z > 0)
 
 
 def _mix(color: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
+from fface_hub.heads.embree import embree_scene
 from fface_hub.heads.surface import Surface
+
+if TYPE_CHECKING:
+    from embreex.rtcore_scene import EmbreeScene
 
 POLAR_STEPS = 46
 AZIMUTH_STEPS = 96
@@ -28,8 +31,7 @@ class Skull:
     @staticmethod
     def measure(skin: Surface, center: np.ndarray) -> Skull:
         """Cast rays from `center [3]` at the skin from within, so that the skull is met before the ears."""
-        scene = EmbreeScene()
-        TriangleMesh(scene, np.ascontiguousarray(skin.vertices, np.float32), np.ascontiguousarray(skin.faces, np.int32))
+        scene = embree_scene([skin])
         polar, azimuth = grid_angles()
         rays = directions(polar, azimuth).reshape(-1, 3)
         origins = np.broadcast_to(center.astype(np.float32), rays.shape)
