@@ -39,7 +39,7 @@ RESERVED = {
     "spaces": ("space", "app"),
     "anny": ("fface_hub.heads",),
     "warp": ("fface_hub.heads",),
-    "embreex": ("fface_hub.heads",),
+    "embreex": ("fface_hub.heads.embree",),
     "trimesh": ("fface_hub.heads", "fface_hub.rendering.mesh", "fface_hub.rendering.export"),
     "transformers": ("fface_hub.inversion",),
     "torchvision": (),
