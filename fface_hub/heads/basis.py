@@ -152,7 +152,7 @@ def anny_model() -> Any:
     try:
         import warp
 
-        setattr(warp.config, "quiet", True)
+        warp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue]
         import anny
     except ImportError as error:
         raise ModelError(

@@ -19,7 +19,7 @@ SHAPES: dict[str, dict[str, float | tuple[float, float]]] = {
     "nose_length": {"nose-scale-vert-incr": (0.85, 0.6), "nose-trans-up": -0.08},
     "nose_width": {"nose-scale-horiz-incr": 0.4, "nose-width2-incr": 0.4, "nose-width3-incr": 0.2},
     "nasal_wings": {"nose-nostrils-width-incr": (0.8, 1.0), "nose-flaring-incr": (0.4, 0.8), "nose-width3-incr": (0.2, 0.4)},
-    "nose_hump": {"nose-curve-convex": (0.65, 0.6), "nose-hump-incr": (0.3, 0.5)},
+    "nose_hump": {"nose-curve-convex": (0.8, 0.65), "nose-hump-incr": (0.0, 0.5)},
     "nose_tip_height": {"nose-point-up": (0.65, 0.25), "nose-base-up": (0.3, 0.25), "nose-septumangle-incr": -0.2},
     "nose_tip_size": {"nose-point-width-incr": (1.0, 0.8), "nose-volume-incr": (0.35, 0.0)},
     "nose_bridge": {"nose-width1-incr": 0.5, "nose-greek-incr": 0.3},

@@ -21,6 +21,8 @@ EYE_DEPTH = 0.245
 # How much of a head's own size is kept: big heads would leave the picture.
 SIZE_KEPT = 0.3
 MEAN_HEIGHT = 0.556
+# How far a closed upper lid comes down, in openings of the eye.
+LID_OVERLAP = 1.09
 # The model's tongue fills the place of the lower teeth.
 TONGUE_SHIFT = (0.0, -0.009, -0.027)
 
@@ -53,7 +55,7 @@ def head_shape(geometry_z: np.ndarray) -> HeadShape:
     basis, control = template.basis, controls(geometry_z)
     plain = basis.evaluate(control.phenotypes, control.skull, {})
     calm = basis.evaluate(control.phenotypes, control.changes, {}) + template.sculpt
-    moved = basis.evaluate(control.phenotypes, control.changes, control.actions) + template.sculpt
+    moved = basis.evaluate(control.phenotypes, control.changes, _closing_lids(template, calm, control.actions)) + template.sculpt
     eyes = tuple(fit_eyeball(calm[source]) for source in template.eye_source)
     scale, shift = _placement(template, plain)
     calm, moved = calm * scale + shift, moved * scale + shift
@@ -71,6 +73,16 @@ def head_shape(geometry_z: np.ndarray) -> HeadShape:
     ends = {"front": ring[:, 2].argmax(), "back": ring[:, 2].argmin(), "left": ring[:, 0].argmax(), "right": ring[:, 0].argmin()}
     landmarks |= {f"neck_{name}": ring[row].copy() for name, row in ends.items()}
     return HeadShape(surfaces, landmarks, ring, scale, control, (left, right))
+
+
+def _closing_lids(template: Template, calm: np.ndarray, actions: dict[str, float]) -> dict[str, float]:
+    """The actions with blinks scaled so that 1 just closes these lids, however wide the eyes are (the model's own closes middling ones)."""
+    fitted, basis = dict(actions), template.basis
+    for side, (upper, lower) in template.lid_rims.items():
+        name = f"eyeBlink{side}"
+        drop = basis.directions[basis.index[name]].reshape(-1, 3)[:, 1]
+        fitted[name] *= LID_OVERLAP * float(((calm[upper, 1] - calm[lower, 1]) / (drop[lower] - drop[upper])).max())
+    return fitted
 
 
 def _placement(template: Template, vertices: np.ndarray) -> tuple[float, np.ndarray]:

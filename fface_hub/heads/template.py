@@ -53,6 +53,9 @@ PAIRS = {
     "temple": (0.1640, 0.0800, -0.0200),
     "ear_root": (0.1850, 0.0500, -0.1100),
 }
+# Rims of the upper and lower lid, one above the other, where the eye is open widest.
+UPPER_LID = ((0.0568, 0.0656, 0.0892), (0.0659, 0.0681, 0.0921), (0.0755, 0.0692, 0.0933), (0.0845, 0.0683, 0.0917))
+LOWER_LID = ((0.0583, 0.0499, 0.0867), (0.0669, 0.0491, 0.0887), (0.0755, 0.0483, 0.0893), (0.0856, 0.0484, 0.0883))
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Template:
     `skin_source [S]`: basis vertex of each split vertex; `skin_faces [T,3]` in split vertices, the neck's last; `skin_uv [S+N,2]`;
     `neck_loop [L]`: split vertices of the lower rim in order, the neck's N = 6 L vertices follow the S;
     `sculpt [V,3]`: our corrections of the basis mesh, added to every head;
+    `lid_rims`: `Left` and `Right` → basis vertices `[2,C]` of the upper and the lower lid's rim;
     `neck_mask [T]`: triangles that are neck wherever they are in the texture; `socket_mask [T]`: the pockets behind the lids.
     """
 
@@ -79,6 +83,7 @@ class Template:
     eye_source: tuple[np.ndarray, np.ndarray]
     landmarks: dict[str, int]
     sculpt: np.ndarray
+    lid_rims: dict[str, np.ndarray]
 
     @property
     def skin_count(self) -> int:
@@ -126,6 +131,7 @@ def load_template() -> Template:
         eye_source=_eye_fronts(basis),
         landmarks=_landmarks(basis, source),
         sculpt=_sculpt(basis),
+        lid_rims=_lid_rims(basis),
     )
 
 
@@ -210,3 +216,12 @@ def _sculpt(basis: Basis) -> np.ndarray:
     upper = along * np.exp(-(((y + 0.1080) / 0.005) ** 2)) * (y >= LIP_SEAM)
     offsets[:, 1] += (0.0034 + 0.0006 * (x / 0.06) ** 2) * lower - (0.0015 + 0.0030 * (x / 0.06) ** 2) * upper
     return offsets
+
+
+def _lid_rims(basis: Basis) -> dict[str, np.ndarray]:
+    rims = np.array([UPPER_LID, LOWER_LID])
+    found = {}
+    for side, sign in (("Left", 1), ("Right", -1)):
+        gaps = np.linalg.norm(basis.mean - (rims * [sign, 1, 1])[:, :, None], axis=-1)
+        found[side] = gaps.argmin(axis=-1)
+    return found

@@ -16,8 +16,10 @@ from fface_hub.heads.shape import head_shape
 from fface_hub.layouts import FINE_24
 
 WORN = ("hair_length", "hair_volume", "hairline", "glasses", "hat", "earrings", "necklace")
+# From the front a hump is seen by its light alone; it has a test of its own.
+DEEP = ("nose_hump",)
 # Edits whose changed pixels must lie in or next to their own classes; age and weight change the whole face by nature.
-LOCAL = sorted(set(NAMED_EDITS) - set(WORN) - {"age", "weight", "cheek_volume"})
+LOCAL = sorted(set(NAMED_EDITS) - set(WORN) - set(DEEP) - {"age", "weight", "cheek_volume"})
 
 
 def labels_of(head: Head, size: int = 160) -> np.ndarray:
@@ -79,6 +81,18 @@ def test_an_edit_changes_mostly_its_own_classes(name: str, calm: tuple[Head, np.
     own = np.isin(before, [FINE_24.index(item) for item in NAMED_EDITS[name].classes])
     own |= np.isin(after, [FINE_24.index(item) for item in NAMED_EDITS[name].classes])
     assert (changed & own).sum() >= 0.7 * changed.sum()
+
+
+def test_a_hump_is_on_the_bridge_of_the_nose(calm: tuple[Head, np.ndarray]) -> None:
+    head, _ = calm
+    before = head_shape(head.geometry_z).surface("skin")
+    for amount, sign in ((1.0, 1), (-1.0, -1)):
+        after = head_shape(apply_edit(head, "nose_hump", amount).geometry_z).surface("skin")
+        moved = after.vertices - before.vertices
+        far = np.linalg.norm(moved, axis=1) > 0.003
+        place = before.extra["template"][far]
+        assert far.sum() > 10 and (np.abs(place[:, 0]) < 0.04).all() and (place[:, 2] > 0.08).all() and (place[:, 1] > -0.06).all()
+        assert sign * moved[far, 2].mean() > 0.002
 
 
 def test_directions_are_what_they_say(calm: tuple[Head, np.ndarray]) -> None:
