@@ -16,7 +16,7 @@ from fface_hub.heads.surface import Surface, smooth_normals
 from fface_hub.layouts import FINE_24
 
 LOCKS = 2000
-SEGMENTS = 12
+SEGMENTS = 10
 HAT_ROOM = 0.022
 """How high hair may stand under a hat."""
 PART_REACH = 0.09
@@ -69,7 +69,7 @@ def scalp_depth(polar: np.ndarray, azimuth: np.ndarray, recede: float) -> np.nda
 
 
 def build_hair(skull: Skull, ears: np.ndarray, traits: HairTraits) -> list[Surface]:
-    """Cap and locks on `skull`; `ears [2, 3]` are the ears' middles, which long hair covers. Empty for the cleanest shave of all."""
+    """Cap and locks on `skull`; `ears [2, 3]` are the ears' middles, which long hair covers."""
     return [_cap(skull, traits), _locks(skull, ears, traits)]
 
 
@@ -108,6 +108,7 @@ def _cap(skull: Skull, traits: HairTraits) -> Surface:
         "along": np.full(count, 0.2, np.float32),
         "tone": np.zeros(count, np.float32),
         "depth": (0.25 + 0.25 * afro + 0.35 * afro * bumps).reshape(-1).astype(np.float32),
+        "frizz": np.array([afro], np.float32),
         "cover": step(-0.02, 0.09 - 0.05 * afro, depth).reshape(-1).astype(np.float32),
         "across": (60 * (np.cross(_normalise(flat - skull.center), flow) * (flat - skull.center)).sum(-1)).astype(np.float32),
     }
@@ -154,61 +155,73 @@ def _roots() -> tuple[np.ndarray, np.ndarray]:
     return polar, azimuth
 
 
+@dataclass(frozen=True)
+class Roots:
+    """The N locks that grow: where they are rooted (radians), how far inside the hairline, and their fixed small differences in [0, 1)."""
+
+    polar: np.ndarray
+    azimuth: np.ndarray
+    depth: np.ndarray
+    layer: np.ndarray
+    tone: np.ndarray
+    phase: np.ndarray
+    stray: np.ndarray
+
+    @staticmethod
+    def plant(traits: HairTraits) -> Roots:
+        """The roots inside the hairline of `traits`."""
+        polar, azimuth = _roots()
+        jitter = [_hash(LOCKS, salt) for salt in (1, 2, 3, 4)]
+        depth = scalp_depth(polar, azimuth, traits.recede) + 0.03 * (jitter[0] - 0.5)
+        alive = depth > 0.0
+        return Roots(polar[alive], azimuth[alive], depth[alive], *(value[alive] for value in jitter))
+
+    def bangs(self, traits: HairTraits) -> np.ndarray:
+        """How much each lock belongs to the fringe: `[N]` in [0, 1]."""
+        outward = directions(self.polar, self.azimuth)
+        ahead = step(-0.30, 0.05, outward[:, 2]) * step(0.85, 0.5, np.abs(outward[:, 0]))
+        return step(-0.1, 0.6, -traits.comb) * (1 - (1 - ahead) ** 3)
+
+
 def _locks(skull: Skull, ears: np.ndarray, traits: HairTraits) -> Surface:
-    polar, azimuth = _roots()
-    jitter = _hash(LOCKS, 1), _hash(LOCKS, 2), _hash(LOCKS, 3), _hash(LOCKS, 4)
-    depth = scalp_depth(polar, azimuth, traits.recede) + 0.03 * (jitter[0] - 0.5)
-    alive = depth > 0.0
-    polar, azimuth, depth = polar[alive], azimuth[alive], depth[alive]
-    layer, tone, phase, stray = (value[alive] for value in jitter)
-    length = _lock_lengths(polar, azimuth, depth, layer, traits)
-    cap = _cap_height(depth, polar, traits)
+    roots = Roots.plant(traits)
+    length = _lock_lengths(roots, traits)
     stand = afro_share(traits)
-    lift = cap * (0.75 + 0.2 * stand + (0.3 - 0.15 * stand) * layer) + 0.004 + 0.010 * layer
-    path = _grow(skull, ears, polar, azimuth, lift, length, stray, traits)
-    path = _wave(path, skull.center, length, phase, traits)
+    cap = _cap_height(roots.depth, roots.polar, traits)
+    lift = cap * (0.75 + 0.2 * stand + (0.3 - 0.15 * stand) * roots.layer) + 0.004 + 0.010 * roots.layer
+    path = _grow(skull, ears, roots, lift, length, traits)
+    path = _wave(path, skull.center, length, roots.phase, traits)
     path = _pressed(path, skull) if traits.pressed else path
-    return _ribbons(path, skull.center, depth, length, layer, tone * 2 - 1, traits)
+    return _ribbons(path, skull.center, roots, length, traits)
 
 
-def _lock_lengths(polar: np.ndarray, azimuth: np.ndarray, depth: np.ndarray, layer: np.ndarray, traits: HairTraits) -> np.ndarray:
+def _lock_lengths(roots: Roots, traits: HairTraits) -> np.ndarray:
     """Length of each lock: shorter near the hairline, at the sides of short cuts, and where it would hang into the face."""
     afro = afro_share(traits)
-    full = traits.length * (0.85 + 0.3 * layer)
-    sides = 1 - 0.55 * step(1.0, 1.7, polar) * (1 - step(0.10, 0.3, traits.length))
-    forward = float(step(-0.1, 0.6, -traits.comb))
-    outward = directions(polar, azimuth)
-    ahead = step(-0.30, 0.05, outward[:, 2]) * step(0.85, 0.5, np.abs(outward[:, 0]))
-    from_line = np.clip(np.arctan2(outward[:, 1], outward[:, 2]) - np.deg2rad(38), 0, 2)
-    fringe = 0.055 + 0.05 * layer + 0.21 * np.minimum(from_line, 1.1)
-    limited = full + forward * (1 - (1 - ahead) ** 3) * (np.minimum(full, fringe) - full)
-    standing = 0.030 + 0.03 * layer
+    full = traits.length * (0.85 + 0.3 * roots.layer)
+    sides = 1 - 0.55 * step(1.0, 1.7, roots.polar) * (1 - step(0.10, 0.3, traits.length))
+    outward = directions(roots.polar, roots.azimuth)
+    from_line = np.clip(np.arctan2(outward[:, 1], outward[:, 2]) - np.deg2rad(38), 0, 1.1)
+    fringe = 0.055 + 0.05 * roots.layer + 0.21 * from_line
+    limited = full + roots.bangs(traits) * (np.minimum(full, fringe) - full)
+    standing = 0.030 + 0.03 * roots.layer
     lengths = limited * sides * (1 - afro) + standing * afro
-    return (lengths * step(-0.02, 0.06, depth) + 0.004).astype(np.float32)
+    return (lengths * step(-0.02, 0.06, roots.depth) + 0.004).astype(np.float32)
 
 
-def _grow(
-    skull: Skull,
-    ears: np.ndarray,
-    polar: np.ndarray,
-    azimuth: np.ndarray,
-    lift: np.ndarray,
-    length: np.ndarray,
-    stray: np.ndarray,
-    traits: HairTraits,
-) -> np.ndarray:
+def _grow(skull: Skull, ears: np.ndarray, roots: Roots, lift: np.ndarray, length: np.ndarray, traits: HairTraits) -> np.ndarray:
     """Paths `[N, SEGMENTS + 1, 3]` of the locks: combed along the scalp, pulled down, kept out of the head and off the face."""
     afro = afro_share(traits)
-    place = skull.points(polar, azimuth, lift)
+    place = skull.points(roots.polar, roots.azimuth, lift)
     out = _normalise(place - skull.center)
     swirl = np.cross(out, np.array([0, 1, 0.3], np.float32))
     heading = _comb(place - skull.center, skull, traits)
-    turn = (stray - 0.5)[:, None]
+    turn = (roots.stray - 0.5)[:, None]
     heading = _normalise(heading + (0.35 + 2.5 * afro) * turn * _tangent(swirl, out) + (0.10 + 0.5 * afro) * out)
     pace = (length / SEGMENTS)[:, None]
     path = [place]
     side = np.where(place[:, 0] > PART_REACH * traits.part, 1.0, -1.0)
-    fringe = float(step(0.0, 0.5, -traits.comb))
+    bangs = roots.bangs(traits)
     weight = float(step(0.04, 0.25, traits.length)) * (1 - afro)
     for index in range(SEGMENTS):
         offset = place - skull.center
@@ -217,31 +230,28 @@ def _grow(
         sink = np.clip(0.9 - 0.9 * out[:, 1:2], 0.02, 1.6) * weight
         pull = np.array([0, -1, 0], np.float32) * sink + comb * (0.55 - 0.45 * np.minimum(sink, 1))
         # Below the ears hair falls back towards the neck instead of hanging from its widest place.
-        inward = (
-            np.array([-1, 0, -0.35], np.float32)
-            * (out * np.array([1, 0, 1], np.float32))
-            * (0.42 * step(0.08, -0.10, offset[:, 1]) * weight)[:, None]
-        )
+        inward = np.array([-1, 0, -0.35], np.float32) * out * (0.42 * step(0.08, -0.10, offset[:, 1]) * weight)[:, None]
         heading = _normalise(heading * 0.75 + pull + inward)
         place = place + heading * pace
-        place = place + (_off_the_face(place, skull.center, side, fringe) - place) * weight
+        place = place + (_off_the_face(place, skull.center, side, bangs) - place) * weight
         place = _outside(place, skull, ears, lift, index / SEGMENTS, traits)
+        place = _pressed(place, skull) if traits.pressed else place
         path.append(place)
     grown = np.stack(path, axis=1)
     grown[..., 1] = np.maximum(grown[..., 1], LOWEST)
     return grown
 
 
-def _off_the_face(place: np.ndarray, center: np.ndarray, side: np.ndarray, fringe: float) -> np.ndarray:
+def _off_the_face(place: np.ndarray, center: np.ndarray, side: np.ndarray, bangs: np.ndarray) -> np.ndarray:
     """Turn points in front of the face around the head until they frame it, each to its own `side` (±1).
 
-    A `fringe` (0 to 1) may cover the forehead.
+    Locks of the fringe (`bangs [N]` up to 1) may cover the forehead.
     """
     offset = place - center
     azimuth = np.arctan2(offset[:, 0], offset[:, 2]) * side
     flat = np.sqrt(offset[:, 0] ** 2 + offset[:, 2] ** 2)
     polar = np.arctan2(flat, offset[:, 1])
-    least = 0.85 * step(0.75 + 0.5 * fringe, 1.25 + 0.3 * fringe, polar)
+    least = 0.85 * step(0, 1, (polar - 0.75 - 0.5 * bangs) / (0.5 - 0.2 * bangs))
     ahead = step(0.03, 0.10, offset[:, 2])
     azimuth = azimuth + np.maximum(least - azimuth, 0) * ahead * (azimuth > -2.0)
     return center + np.stack([flat * np.sin(azimuth) * side, offset[:, 1], flat * np.cos(azimuth)], axis=1)
@@ -292,9 +302,7 @@ def _wave(path: np.ndarray, center: np.ndarray, length: np.ndarray, phase: np.nd
     return path + (grow * np.sin(angle))[..., None] * across + (0.6 * grow * np.cos(angle))[..., None] * out
 
 
-def _ribbons(
-    path: np.ndarray, center: np.ndarray, depth: np.ndarray, length: np.ndarray, layer: np.ndarray, tone: np.ndarray, traits: HairTraits
-) -> Surface:
+def _ribbons(path: np.ndarray, center: np.ndarray, roots: Roots, length: np.ndarray, traits: HairTraits) -> Surface:
     """Tapering ribbons, two vertices across, along `path [N, S, 3]`, with normals that bulge like a lock."""
     count, steps = path.shape[:2]
     along = np.linspace(0, 1, steps, dtype=np.float32)
@@ -305,7 +313,7 @@ def _ribbons(
     normal = np.where((normal * out).sum(-1, keepdims=True) < 0, -normal, normal)
     width = (0.010 + 0.013 * step(0.02, 0.35, length)) * (1 + 0.5 * afro_share(traits))
     taper = (1 - along**3) * (0.35 + 0.65 * step(0.0, 0.22, along)) + 0.02
-    half = 0.5 * (width * (0.7 + 0.6 * layer))[:, None] * taper
+    half = 0.5 * (width * (0.7 + 0.6 * roots.layer))[:, None] * taper
     sides = np.array([-1, 1], np.float32)
     vertices = path[:, :, None] + (half[:, :, None] * sides)[..., None] * across[:, :, None]
     normals = _normalise(normal[:, :, None] + 0.6 * sides[:, None] * across[:, :, None] + 0.15 * out[:, :, None])
@@ -319,11 +327,12 @@ def _ribbons(
     extra = {
         "tangent": np.broadcast_to(tangent[:, :, None], (*shape, 3)).reshape(-1, 3).astype(np.float32),
         "along": spread(along[None, :, None]),
-        "tone": spread(tone[:, None, None]),
-        "depth": spread((0.45 + 0.55 * layer)[:, None, None] * (0.55 + 0.45 * np.sqrt(along))[None, :, None]),
+        "tone": spread((roots.tone * 2 - 1)[:, None, None]),
+        "depth": spread((0.45 + 0.55 * roots.layer)[:, None, None] * (0.55 + 0.45 * np.sqrt(along))[None, :, None]),
         "cover": spread(np.ones(1, np.float32)),
-        "openness": _sky(normals.reshape(-1, 3), np.repeat((0.6 + 0.4 * layer), steps * 2)),
+        "openness": _sky(normals.reshape(-1, 3), np.repeat((0.6 + 0.4 * roots.layer), steps * 2)),
         "across": spread(sides),
+        "frizz": np.array([afro_share(traits)], np.float32),
     }
     return Surface(
         "hair locks",

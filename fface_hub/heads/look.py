@@ -12,7 +12,7 @@ from fface_hub.heads.config import APPEARANCE_DIMS
 
 Color = np.ndarray
 
-_SKIN_BASE = np.array([0.93, 0.82, 0.74], np.float32)
+_SKIN_BASE = np.array([0.90, 0.79, 0.69], np.float32)
 _MELANIN_ABSORPTION = np.array([0.92, 1.32, 1.62], np.float32)
 _BLOOD_ABSORPTION = np.array([0.04, 0.60, 0.44], np.float32)
 _HAIR_BASE = np.array([0.86, 0.74, 0.52], np.float32)
@@ -119,7 +119,7 @@ class Look:
             light_strength=1 + 0.1 * float(np.tanh(z["light_strength"])),
             light_warmth=float(np.tanh(0.6 * z["light_warmth"])),
             accessory=to_linear(_hsv(0.02 + 0.14 * share["accessory_hue"], 0.45, 0.10 + 0.45 * share["accessory_lightness"] ** 3)),
-            accessory_cloth=to_linear(_hsv(share["accessory_hue"], 0.40, 0.20 + 0.5 * share["accessory_lightness"])),
+            accessory_cloth=to_linear(_hsv(share["accessory_hue"], 0.28, 0.18 + 0.5 * share["accessory_lightness"])),
             hair_shine=1.0,
             metal=_metal_color(share["accessory_hue"]),
         )
@@ -136,7 +136,7 @@ def _iris_color(hue: float, lightness: float) -> Color:
 
 
 def _cloth_color(share: dict[str, float], lighter: float) -> Color:
-    saturation = 0.08 + 0.42 * share["clothes_saturation"] ** 1.5
+    saturation = 0.06 + 0.36 * share["clothes_saturation"] ** 1.5
     value = 0.16 + 0.66 * share["clothes_lightness"]
     return to_linear(_hsv(share["clothes_hue"], saturation, min(0.92, value + lighter * (0.5 - value))))
 

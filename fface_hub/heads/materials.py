@@ -69,11 +69,13 @@ def _hair(at: Points, look: Look, light: Light) -> np.ndarray:
     tangent = tangent / np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
     along, tone, depth, across, cover = (at.extra(name) for name in ("along", "tone", "depth", "across", "cover"))
     strands = 0.5 * np.sin(5.0 * across + 9.0 * tone) + 0.5 * np.sin(11.0 * across + 23.0 * tone)
+    x, y, z = at.position.T
+    frizz = np.sin(140 * x + 2 * np.sin(60 * y)) * np.sin(140 * y + 2 * np.sin(55 * z)) * at.surface.extra["frizz"]
     slope = tangent @ light.half
     sharp = np.maximum(1 - (slope + 0.10 + 0.06 * tone) ** 2, 0) ** 60
     broad = np.maximum(1 - (slope - 0.08 + 0.10 * tone) ** 2, 0) ** 12
     facing = np.clip(at.normal @ light.half + 0.25, 0, 1) * at.key
-    shade = (0.35 + 0.65 * depth) * (1 + 0.16 * tone + 0.10 * strands) * (0.86 + 0.20 * along)
+    shade = (0.35 + 0.65 * depth) * (1 + 0.16 * tone + 0.10 * strands + 0.28 * frizz) * (0.86 + 0.20 * along)
     root = skin_albedo(look.melanin, look.blood) * 0.75
     pigment = look.hair * cover[:, None] + root * (1 - cover[:, None])
     lit = pigment * (diffuse(at, light, 0.45) + 0.10) * shade[:, None]
