@@ -33,7 +33,7 @@ class HeadShape:
 
     Landmarks: those of `template.MIDLINE` and `template.PAIRS` (with `_left`/`_right`), `crown`, `occiput`, `ear_top_*`, `ear_lobe_*`,
     `ear_back_*`, `eye_*` (eyeball centres), `pupil_*`, `neck_front`, `neck_back`, `neck_left`, `neck_right` (on the lower rim).
-    `neck_ring [L,3]`: the closed loop around the neck where it leaves the head, from above counter-clockwise or clockwise but in order.
+    `neck_ring [L,3]`: the closed loop, in order, around the neck where it leaves the head.
     `scale`: world units of this head per unit of the basis.
     """
 
@@ -61,14 +61,18 @@ def head_shape(geometry_z: np.ndarray) -> HeadShape:
     calm, moved = calm * scale + shift, moved * scale + shift
     left, right = (Eyeball(eye.center * scale + shift, eye.radius * scale) for eye in eyes)
     landmarks = {name: moved[vertex].copy() for name, vertex in template.landmarks.items()}
-    skin = _skin(template, moved, control.brow_border)
+    normals = smooth_normals(moved, basis.faces)
+    skin = _skin(template, moved, normals, control.brow_border)
     surfaces = [skin]
     for side, eye in (("left", left), ("right", right)):
         surface = eyeball_surface(f"eye_{side}", eye, control.gaze, control.iris, control.pupil)
         surfaces.append(surface)
         landmarks[f"eye_{side}"] = eye.center
         landmarks[f"pupil_{side}"] = eye.center + eye.radius * surface.extra["gaze"]
-    surfaces += _mouth(template, moved, calm, control, scale, shift)
+    surfaces += _mouth(template, moved, normals)
+    marks = template.landmarks
+    seam = (calm[marks["lip_seam_upper"]] + calm[marks["lip_seam_lower"]]) / 2
+    surfaces += teeth_surfaces(seam, scale, np.array(JAW_HINGE, np.float32) * scale + shift, JAW_ANGLE * control.jaw)
     ring = skin.vertices[template.neck_loop]
     ends = {"front": ring[:, 2].argmax(), "back": ring[:, 2].argmin(), "left": ring[:, 0].argmax(), "right": ring[:, 0].argmin()}
     landmarks |= {f"neck_{name}": ring[row].copy() for name, row in ends.items()}
@@ -98,11 +102,11 @@ def _placement(template: Template, vertices: np.ndarray) -> tuple[float, np.ndar
     return scale, shift
 
 
-def _skin(template: Template, vertices: np.ndarray, brow_border: float) -> Surface:
+def _skin(template: Template, vertices: np.ndarray, mesh_normals: np.ndarray, brow_border: float) -> Surface:
     """The skin with its neck; normals run smoothly over the texture's seams and into the mouth.
 
     `extra`: the arrays of `atlas.skin_masks`; `face_fine [T]`: the class of triangles outside the atlas, else −1; `brow_border [1]`."""
-    normals = smooth_normals(vertices, template.basis.faces)[template.skin_source]
+    normals = mesh_normals[template.skin_source]
     points = vertices[template.skin_source]
     rim = points[template.neck_loop]
     centre = rim.mean(axis=0)
@@ -124,16 +128,12 @@ def _skin(template: Template, vertices: np.ndarray, brow_border: float) -> Surfa
     return Surface("skin", points, template.skin_faces, joined, "skin", template.skin_uv, None, extra)
 
 
-def _mouth(template: Template, moved: np.ndarray, calm: np.ndarray, control: Controls, scale: float, shift: np.ndarray) -> list[Surface]:
-    """Cavity, tongue and teeth."""
+def _mouth(template: Template, moved: np.ndarray, normals: np.ndarray) -> list[Surface]:
+    """Cavity and tongue."""
     inside = FINE_24.index("mouth")
-    normals = smooth_normals(moved, template.basis.faces)
-    cavity = Surface("mouth", moved[template.mouth_source], template.mouth_faces, normals[template.mouth_source], "mouth", None, inside)
-    tongue = Surface(
-        "tongue", moved[template.tongue_source], template.tongue_faces, normals[template.tongue_source], "tongue", None, inside
-    )
-    marks = template.landmarks
-    seam = (calm[marks["lip_seam_upper"]] + calm[marks["lip_seam_lower"]]) / 2
-    hinge = np.array(JAW_HINGE, np.float32) * scale + shift
-    teeth = teeth_surfaces(seam, scale, hinge, JAW_ANGLE * control.jaw)
-    return [cavity, tongue, *teeth]
+    cavity, tongue = template.mouth_source, template.tongue_source
+    shifted = moved[tongue] + np.array(TONGUE_SHIFT, np.float32)
+    return [
+        Surface("mouth", moved[cavity], template.mouth_faces, normals[cavity], "mouth", None, inside),
+        Surface("tongue", shifted, template.tongue_faces, normals[tongue], "tongue", None, inside),
+    ]
