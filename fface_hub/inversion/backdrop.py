@@ -17,6 +17,8 @@ from fface_hub.generators.base import GeometrySamples, Rendering, Scene
 FADE = 0.25
 """Beyond the photo the backdrop turns into its own blur within this share of the photo's side."""
 BLURRED_SIDE = 4
+FRINGE = 1 / 16
+"""Share of the photo's side around the head that is not trusted: hair that the generator could not grow must not haunt the side views."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ def fill(image: Tensor, weight: Tensor) -> Tensor:
 def estimate(photo: Tensor, opacity: Tensor, camera: Camera, side: int) -> Backdrop:
     """The backdrop, `side`² texels (a power of two), of a `photo [1,3,H,W]` whose head covers `opacity [1,1,h,w]` of the view of `camera`.
 
-    The fringe of the head counts little, or hair colour would leak into the room.
+    A fringe around the head is filled like what is behind it.
     """
     image = F.interpolate(photo, (side, side), mode="area")[0]
-    weight = (1 - F.interpolate(opacity, (side, side), mode="area")[0]).clamp(0, 1).square()
+    reach = round(opacity.shape[-1] * FRINGE)
+    covered = F.max_pool2d(opacity, 2 * reach + 1, stride=1, padding=reach)
+    weight = (1 - F.interpolate(covered, (side, side), mode="area")[0]).clamp(0, 1)
     return Backdrop(fill(image, weight).clamp(-1, 1).detach(), Camera(camera.cam2world.detach(), camera.intrinsics.detach()))
 
 

@@ -162,7 +162,7 @@ class _Fit:
         state = self.inversion(free)
         uv, origins, directions = grid_rays(state.camera, settings.side, self.jitter)
         rays = render_rays(state.scene(), origins, directions, settings.sampling(self.jitter))
-        terms = picture_losses(rays.color[..., :3], look_up(self.target, uv), settings.side)
+        terms = picture_losses(rays.color[..., :3], look_up(self.target, uv), settings.side, settings.perceptual)
         distance = variables.coordinates.square().mean() + variables.change.square().mean()
         if free:
             distance = distance + variables.rows.square().mean()

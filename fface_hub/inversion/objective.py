@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fface_hub.cameras import Camera
-from fface_hub.losses import gradient_l1
+from fface_hub.losses import ImageLoss, gradient_l1
 from fface_hub.rendering.sampling import Sampling
 
 
@@ -21,7 +21,8 @@ class InvertSettings:
     The photo is compared at `resolution`² pixels through `rays` rays per step (a square number), `coarse` + `fine` samples each. Three
     stages: `w_steps` in the generator's own latents, `free_steps` with every style row free (W+), `tuning_steps` on the weights (0: none).
     `learning_rate` of latents, in standard deviations; `tuning_rate` of weights. `prior` holds latents to the mean face, `hold` the
-    geometry to what it was before tuning. `backdrop`: put the photo's surroundings behind the head. `seed` of all randomness.
+    geometry to what it was before tuning. `backdrop`: put the photo's surroundings behind the head. `perceptual`: a further distance of the
+    rays' pictures, `losses.load_lpips()` where that extra is installed. `seed` of all randomness.
     """
 
     resolution: int = 64
@@ -36,6 +37,7 @@ class InvertSettings:
     prior: float = 0.003
     hold: float = 3.0
     backdrop: bool = True
+    perceptual: ImageLoss | None = None
     seed: int = 0
 
     @property
@@ -73,14 +75,17 @@ def look_up(image: Tensor, uv: Tensor) -> Tensor:
     return values[..., 0].transpose(1, 2)
 
 
-def picture_losses(color: Tensor, target: Tensor, side: int) -> dict[str, Tensor]:
-    """Differences of two pictures on grid rays, `[1,R,3]` each: of single rays, of means over 4² rays (forgives small shifts), of edges."""
+def picture_losses(color: Tensor, target: Tensor, side: int, perceptual: ImageLoss | None = None) -> dict[str, Tensor]:
+    """Differences of two pictures on grid rays, `[1,R,3]` each: of single rays; of means over 4² rays, which forgives small shifts; of
+    edges; and the `perceptual` one, if there is such a loss.
+    """
     ours, theirs = (x.transpose(1, 2).unflatten(2, (side, side)) for x in (color, target))
-    return {
+    losses = {
         "color": (ours - theirs).abs().mean(),
         "coarse": (F.avg_pool2d(ours, 4) - F.avg_pool2d(theirs, 4)).abs().mean(),
         "edges": 0.5 * gradient_l1(ours, theirs),
     }
+    return losses if perceptual is None else {**losses, "perceptual": perceptual(ours, theirs)}
 
 
 def ramp(index: int, total: int, warm: float = 0.05, cool: float = 0.25) -> float:

@@ -84,7 +84,7 @@ def tune(generator: Generator, pivot: Inversion, target: Tensor, settings: Inver
         scene = current.scene()
         uv, origins, directions = grid_rays(pivot.camera, settings.side, jitter)
         rays = render_rays(scene, origins, directions, settings.sampling(jitter))
-        losses = picture_losses(rays.color[..., :3], look_up(target, uv), settings.side)
+        losses = picture_losses(rays.color[..., :3], look_up(target, uv), settings.side, settings.perceptual)
         losses["hold"] = settings.hold * held.loss(scene)
         total = torch.stack(list(losses.values())).sum()
         check_finite(total, "The tuning", best=pivot)

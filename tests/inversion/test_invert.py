@@ -44,7 +44,9 @@ def tiny(seed: int = 0) -> TriplaneGenerator:
         background="latent",
     )
     with torch.no_grad():
-        generator.get_parameter("decoder.geo_net.2.weight")[0] *= 30  # random densities near 0 would be fog all over; these have inside and outside
+        generator.get_parameter("decoder.geo_net.2.weight")[0] *= (
+            30  # random densities near 0 would be fog all over; these have inside and outside
+        )
     generator.update_mean(500)
     return generator
 
@@ -104,6 +106,8 @@ def test_picture_losses_by_hand() -> None:
     assert losses["color"].item() == pytest.approx(1 / 64)
     assert losses["coarse"].item() == pytest.approx(1 / 16 / 4)  # one of four cells, of mean 1/16
     assert losses["edges"].item() == pytest.approx(0.5 * (1 / 56 + 1 / 56))  # one of 7·8 differences each way
+    both = picture_losses(ours, target, 8, perceptual=lambda a, b: (a - b).square().sum())
+    assert both["perceptual"].item() == 3.0 and both["color"] == losses["color"]
     assert look_up(torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[0.5, 0.5]]])).item() == pytest.approx(0.5)
 
 
@@ -185,7 +189,7 @@ def test_numbers_that_are_not_finite_stop_it_with_what_was_reached(
 ) -> None:
     calls = []
 
-    def broken(color: Tensor, target: Tensor, side: int) -> dict[str, Tensor]:
+    def broken(color: Tensor, target: Tensor, side: int, perceptual: None) -> dict[str, Tensor]:
         calls.append(1)
         losses = picture_losses(color, target, side)
         return losses if len(calls) < 3 else {"color": losses["color"] * torch.nan}
