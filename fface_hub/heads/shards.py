@@ -28,9 +28,10 @@ from tqdm import tqdm
 
 from fface_hub.cameras import RADIUS, Camera, look_at
 from fface_hub.errors import FFaceError
-from fface_hub.heads.build import build_head
+from fface_hub.heads.build import build_surfaces
 from fface_hub.heads.config import HEADS_VERSION, HELD_OUT_SEED
 from fface_hub.heads.head import head_latents
+from fface_hub.heads.mesh import HeadMesh
 from fface_hub.heads.render import Hits, shade, trace
 from fface_hub.layouts import FINE_24
 
@@ -83,7 +84,7 @@ class HeadSource:
 
     def trace(self, geometry_z: Float) -> Callable[[Float, Float], Hits]:
         """Builds the head, and gives what casts rays at it."""
-        mesh = build_head(geometry_z)
+        mesh = HeadMesh(build_surfaces(geometry_z))
         return lambda origins, directions: trace(mesh, origins, directions)
 
     def labels(self, hits: Hits) -> NDArray[np.integer[Any]]:
@@ -165,7 +166,7 @@ def head_record(source: RaySource, seed: int, other_seed: int, settings: ShardSe
     cameras = training_cameras(seed, settings.views)
     rng = np.random.default_rng([seed, 2])
     grid = (np.arange(settings.coarse, dtype=np.float32) + 0.5) / settings.coarse
-    centres = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    centres = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2).astype(np.float32)
     views: list[dict[str, Tensor]] = []
     for index in range(settings.views):
         camera = cameras[index]

@@ -9,6 +9,7 @@ from typing import Any
 
 from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
+from fface_hub.heads.config import APPEARANCE_SIZE, GEOMETRY_SIZE, METRES_PER_UNIT
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class TrainConfig:
     generator: dict[str, Any]
     seed: int = 0
     groups: int = 1
-    rays: int = 1536
-    near: int = 8
-    free: int = 8
+    rays: int = 1152
+    near: int = 6
+    free: int = 4
     near_width: tuple[float, float] = (0.015, 0.12)
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.99)
-    warmup: int = 100
-    decay: float = 0.4
+    warmup: int = 50
+    decay: float = 0.5
     ema: float = 0.998
     bfloat16: bool = True
     weights: dict[str, float] = field(
@@ -58,4 +59,32 @@ class TrainConfig:
         return TrainConfig.from_dict(read_json(path))
 
 
-CONFIGS: dict[str, TrainConfig] = {}
+HEADS_TRIPLANE = TrainConfig(
+    name="heads-triplane",
+    generator={
+        "mapping": "pair",
+        "z_dim": GEOMETRY_SIZE,
+        "appearance_z_dim": APPEARANCE_SIZE,
+        "mapping_layers": 2,
+        "mapping_multiplier": 0.1,
+        "latent_dim": 256,
+        "plane_resolution": 128,
+        "plane_channels": 32,
+        "plane_axes": ["xy", "xz", "zy"],
+        "channel_base": 6144,
+        "channel_max": 256,
+        "noise": False,
+        "decoder": "disentangled",
+        "decoder_hidden": 64,
+        "color_channels": 3,
+        "superresolution": None,
+        "background": "latent",
+        "empty_logit": 4.0,
+        "layout": "base-15",
+        "resolution": 128,
+        "metres_per_unit": METRES_PER_UNIT,
+    },
+)
+"""The bundled generator: 5 million parameters, which two CPU cores can train and every page can run."""
+
+CONFIGS: dict[str, TrainConfig] = {HEADS_TRIPLANE.name: HEADS_TRIPLANE}

@@ -133,8 +133,10 @@ def learning_rate(config: TrainConfig, progress: float, step: int) -> float:
 
 def _halves(samples: GeometrySamples, half: int) -> tuple[GeometrySamples, GeometrySamples]:
     """The samples of the first rays and of the rest. `lookup` stays valid in the partner's scene, since both share their planes."""
-    parts = {
-        key: (None, None) if value is None else value.split((half, value.shape[1] - half), dim=1) for key, value in vars(samples).items()
-    }
-    first, second = (GeometrySamples(**{key: pair[index] for key, pair in parts.items()}) for index in range(2))
+    sizes = (half, samples.points.shape[1] - half)
+    points, density, features, logits = (
+        values.split(sizes, dim=1) for values in (samples.points, samples.density, samples.features, samples.logits)
+    )
+    lookup = (None, None) if samples.lookup is None else samples.lookup.split(sizes, dim=1)
+    first, second = (GeometrySamples(points[i], density[i], features[i], logits[i], lookup[i]) for i in range(2))
     return first, second

@@ -16,12 +16,13 @@ from fface_hub.errors import ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.config import HELD_OUT_SEED
 from fface_hub.heads.shards import HeadShards, RaySource
+from fface_hub.heads.truth import Truth, draw_truth
 from fface_hub.progress import Callback, Step, check_finite
 from fface_hub.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from fface_hub.training.config import TrainConfig
 from fface_hub.training.data import Batches, Cursor
 from fface_hub.training.objective import learning_rate, objective
-from fface_hub.training.sheets import Samples, draw_samples, evaluate
+from fface_hub.training.sheets import evaluate
 
 SHEET_SEED = HELD_OUT_SEED - 1000
 """First of the heads on the sample sheets: neither trained on nor held out for the benchmark."""
@@ -104,7 +105,8 @@ class Run:
         """Exponential moving average of the weights; short at first, so that early sheets show something."""
         amount = 1 - min(self.config.ema, (1 + done) / (10 + done))
         parameters = dict(self.generator.named_parameters())
-        torch._foreach_lerp_(list(self.average.values()), [parameters[key] for key in self.average], amount)
+        for key, value in self.average.items():
+            value.lerp_(parameters[key], amount)
 
     def averaged(self) -> TriplaneGenerator:
         """A copy of the generator with the averaged weights and the mean latents of those."""
@@ -119,7 +121,7 @@ class Run:
         self.progress.cursor = self.batches.cursor.state()
         save_checkpoint(self.folder / "checkpoint", self.generator, self.average, self.optimiser, self.progress)
 
-    def show(self, samples: Samples) -> dict[str, float]:
+    def show(self, samples: Truth) -> dict[str, float]:
         """Figures of the averaged weights on the sample heads; writes a sheet."""
         return evaluate(self.averaged(), samples, self.folder / "sheets" / f"step-{self.progress.step:06d}.png")
 
@@ -130,7 +132,7 @@ class Run:
             file.write(json.dumps(numbers) + "\n")
 
 
-def train(run: Run, budget: Budget, samples: Samples | None = None, callback: Callback | None = None, progress: bool = True) -> Path:
+def train(run: Run, budget: Budget, samples: Truth | None = None, callback: Callback | None = None, progress: bool = True) -> Path:
     """Train until the budget is spent; returns the folder of the averaged model. Checkpoints, log and sheets are written on the way.
 
     A run that was killed goes on from its last checkpoint when it is begun again; with a budget of steps its losses are then those of an
@@ -171,6 +173,6 @@ def train(run: Run, budget: Budget, samples: Samples | None = None, callback: Ca
     return run.folder / "model"
 
 
-def sheet_samples(source: RaySource, resolution: int = 128) -> Samples:
+def sheet_samples(source: RaySource, resolution: int = 128) -> Truth:
     """The eight heads of the sample sheets."""
-    return draw_samples(source, SHEET_SEED, 8, resolution)
+    return draw_truth(source, SHEET_SEED, 8, resolution)

@@ -13,9 +13,9 @@ import torch
 from fface_hub.errors import CancelledError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.shards import HeadShards
+from fface_hub.heads.truth import draw_truth
 from fface_hub.progress import Step
 from fface_hub.training.config import CONFIGS, TrainConfig
-from fface_hub.training.sheets import draw_samples
 from fface_hub.training.trainer import Budget, Run, train
 
 
@@ -47,7 +47,7 @@ def test_a_killed_run_continues_with_the_losses_of_an_unbroken_one(
 
 def test_it_learns_and_leaves_sheets_and_a_model(source: Any, shards: HeadShards, config: TrainConfig, folder: Path) -> None:
     run = Run.begin(config, folder, shards, source, "cpu")
-    model = train(run, Budget(steps=60, log=10), draw_samples(source, 500, 2, 16), progress=False)
+    model = train(run, Budget(steps=60, log=10), draw_truth(source, 500, 2, 16), progress=False)
     losses = losses_of(folder)
     assert losses[60] < 0.6 * losses[1]
     assert [path.name for path in (folder / "sheets").iterdir()] == ["step-000060.png"]

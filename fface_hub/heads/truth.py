@@ -1,0 +1,79 @@
+"""True pictures of heads from seeds, one random camera each, as batches: what benchmarks and sample sheets compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fface_hub.cameras import Camera, look_at
+from fface_hub.heads.shards import MAX_PITCH, MAX_YAW, RaySource
+from fface_hub.layouts import BASE_15, FINE_24
+
+
+@dataclass(frozen=True)
+class Truth:
+    """B heads in a ring: `geometry_z [B,Zg]`, `appearance_z [B,Za]`, one camera each.
+
+    `images [B,3,h,h]`, `labels [B,h,h]` (base-15), `depths [B,1,h,h]` (infinite where nothing is hit), and `swapped [B,3,h,h]`, each
+    geometry under the appearance of the next head.
+    """
+
+    geometry_z: Tensor
+    appearance_z: Tensor
+    camera: Camera
+    images: Tensor
+    swapped: Tensor
+    labels: Tensor
+    depths: Tensor
+
+
+def random_camera(seed: int) -> Camera:
+    """The camera that head `seed` is measured from: yaw ±35°, pitch ±15°, uniform."""
+    yaw, pitch = np.random.default_rng([seed, 3]).uniform(-1, 1, 2) * (MAX_YAW, MAX_PITCH)
+    return look_at(float(yaw), float(pitch))
+
+
+def draw_truth(
+    source: RaySource, first_seed: int, count: int, resolution: int = 128, callback: Callable[[int], None] | None = None
+) -> Truth:
+    """Heads `first_seed`, `first_seed + 1` … Pictures average 2×2 rays per pixel, labels and depths are those of the pixel-centre rays.
+
+    `callback` gets the number of heads drawn so far.
+    """
+    latents = [source.latents(first_seed + index) for index in range(count)]
+    cameras = [random_camera(first_seed + index) for index in range(count)]
+    images, swapped, labels, depths = [], [], [], []
+    for index, (geometry_z, appearance_z) in enumerate(latents):
+        trace = source.trace(geometry_z)
+        fine = trace(*_rays(cameras[index], 2 * resolution))
+        images.append(_average(source.shade(fine, appearance_z), resolution))
+        swapped.append(_average(source.shade(fine, latents[(index + 1) % count][1]), resolution))
+        centre = trace(*_rays(cameras[index], resolution))
+        labels.append(torch.from_numpy(source.labels(centre).astype(np.int64)).reshape(resolution, resolution))
+        depths.append(torch.from_numpy(np.asarray(source.depth(centre), np.float32)).reshape(1, resolution, resolution))
+        if callback is not None:
+            callback(index + 1)
+    return Truth(
+        geometry_z=torch.from_numpy(np.stack([pair[0] for pair in latents])).float(),
+        appearance_z=torch.from_numpy(np.stack([pair[1] for pair in latents])).float(),
+        camera=Camera.from_vector(torch.cat([camera.to_vector() for camera in cameras])),
+        images=torch.stack(images),
+        swapped=torch.stack(swapped),
+        labels=FINE_24.convert(torch.stack(labels), BASE_15),
+        depths=torch.stack(depths),
+    )
+
+
+def _rays(camera: Camera, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    origins, directions = camera.rays(resolution)
+    return np.ascontiguousarray(origins[0].numpy()), np.ascontiguousarray(directions[0].numpy())
+
+
+def _average(colors: np.ndarray, resolution: int) -> Tensor:
+    """Colours of 2×2 rays per pixel `[4·h·h,3]` → picture `[3,h,h]`."""
+    grid = torch.from_numpy(np.asarray(colors, np.float32)).reshape(resolution, 2, resolution, 2, 3)
+    return grid.mean(dim=(1, 3)).permute(2, 0, 1)
