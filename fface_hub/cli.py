@@ -53,10 +53,10 @@ def _real(low: float, high: float = math.inf) -> Callable[[str], float]:
     return _number(float, low, high, "a number")
 
 
-def _add_common(parser: argparse.ArgumentParser, report: str | None = None) -> None:
+def _add_common(parser: argparse.ArgumentParser, report: str | None = None, seed: str = "seed of everything random (0)") -> None:
     """Options that every command has; `--json` only where it reports figures."""
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N")
-    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="seed of everything random (0)")
+    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help=seed)
     if report is not None:
         parser.add_argument("--json", type=Path, metavar="FILE", help=f"write {report} to FILE")
 
@@ -132,13 +132,17 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
         "--minutes", type=_real(0.01), required=True, metavar="N", help="how long; a run that was stopped goes on where it was"
     )
     parser.add_argument("--init", metavar="ID", help="start from these weights: bundled name, org/name or folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, log and sample sheets")
+    parser.add_argument(
+        "--heads", type=_whole(1, 900_000), default=10_000, metavar="N", help="how many rendered heads to learn from (10000)"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the rendered heads, drawn where missing (OUT/data)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, log, sample sheets and the model")
     _add_common(parser, "the last figures")
 
     parser = commands.add_parser("benchmark", help="measure a model", description="Measure a generator; prints the figures.")
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
-    _add_common(parser, "the figures")
+    _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
 def build_parser() -> argparse.ArgumentParser:

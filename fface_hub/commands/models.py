@@ -11,7 +11,14 @@ from fface_hub.adapters.samples import SampleSet
 from fface_hub.benchmarks import benchmark as find_benchmark
 from fface_hub.commands.folders import load_generator
 from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.doors import parse_json
+from fface_hub.errors import ModelError
+from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.heads.shards import HeadShards, HeadSource, ShardSettings, write_shards
 from fface_hub.progress import Step
+from fface_hub.training.config import CONFIGS
+from fface_hub.training.trainer import Budget, Run, sheet_samples
+from fface_hub.training.trainer import train as train_run
 
 
 def adapt(args: Namespace) -> None:
@@ -37,6 +44,22 @@ def adapt(args: Namespace) -> None:
     seconds = time.perf_counter() - start
     write_json({"seconds": seconds, "samples": len(samples), "classes": len(adapter.layout), "losses": dict(last.losses)}, args.json)
     say(f"wrote the adapter for '{adapter.layout.name}' ({len(adapter.layout)} classes) to {args.out} after {seconds:.0f} s")
+
+
+def train(args: Namespace) -> None:
+    """Draw the rendered heads that are missing, then train, or go on with what `--out` holds; the model is `--out`/model."""
+    if args.config not in CONFIGS:
+        raise ModelError(f"There is no training config '{args.config[:80]}': choose one of {', '.join(CONFIGS)}.")
+    device = choose_device(args.device)
+    init = TriplaneGenerator.from_pretrained(args.init, device=device) if args.init else None
+    source, data = HeadSource(), args.data or args.out / "data"
+    shard = ShardSettings.group * ShardSettings.groups_per_shard
+    write_shards(data, ShardSettings(heads=-(-args.heads // shard) * shard), source)
+    run = Run.begin(replace(CONFIGS[args.config], seed=args.seed), args.out, HeadShards(data), source, str(device), init)
+    model = train_run(run, Budget(minutes=args.minutes), sheet_samples(source))
+    figures = parse_json((args.out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    write_json(figures, args.json)
+    say(f"step {run.progress.step} after {run.progress.seconds / 60:.1f} minutes of training; wrote {model}")
 
 
 def benchmark(args: Namespace) -> None:

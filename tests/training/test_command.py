@@ -1,0 +1,45 @@
+"""`fface-hub train`, on balls: it goes on where a run was, and leaves a model and its figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fface_hub.cli import main
+from fface_hub.commands import models
+from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.heads.shards import HeadShards, ShardSettings
+from fface_hub.heads.truth import draw_truth
+from fface_hub.training.config import TrainConfig
+
+
+@pytest.fixture
+def asked(source: Any, config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> list[ShardSettings]:
+    """Balls instead of heads; the settings of the data that the command asked for."""
+    wanted: list[ShardSettings] = []
+    monkeypatch.setattr(models, "CONFIGS", {"balls": config})
+    monkeypatch.setattr(models, "HeadSource", lambda: source)
+    monkeypatch.setattr(models, "write_shards", lambda folder, settings, source: wanted.append(settings))
+    monkeypatch.setattr(models, "sheet_samples", lambda source: draw_truth(source, 500, 2, 16))
+    return wanted
+
+
+def test_train_goes_on_and_leaves_a_model(asked: list[ShardSettings], shards: HeadShards, tmp_path: Path) -> None:
+    out, report = tmp_path / "run", tmp_path / "figures.json"
+    command = ["train", "--config", "balls", "--heads", "33", "--data", str(shards.folder), "--out", str(out), "--device", "cpu"]
+    assert main([*command, "--minutes", "0.01"]) == 0
+    assert asked[0].heads == 64  # 33 heads, rounded up to two shards of 32
+    first = len((out / "log.jsonl").read_text().splitlines())
+    assert main([*command, "--minutes", "0.02", "--json", str(report)]) == 0
+    figures = json.loads(report.read_text())
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert figures == lines[-1] and len(lines) > first and lines[-1]["step"] > lines[first - 1]["step"]
+    assert TriplaneGenerator.from_pretrained(out / "model").num_rows > 0
+
+
+def test_an_unknown_config_is_refused(asked: list[ShardSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--config", "cats", "--minutes", "1", "--out", str(tmp_path), "--device", "cpu"]) == 2
+    assert "no training config 'cats'" in capsys.readouterr().err and not asked
