@@ -203,7 +203,7 @@ def _lock_lengths(roots: Roots, traits: HairTraits) -> np.ndarray:
     outward = directions(roots.polar, roots.azimuth)
     from_line = np.clip(np.arctan2(outward[:, 1], outward[:, 2]) - np.deg2rad(38), 0, 1.1)
     fringe = 0.055 + 0.05 * roots.layer + 0.21 * from_line
-    limited = full + roots.bangs(traits) * (np.minimum(full, fringe) - full)
+    limited = full + step(0.0, 0.5, roots.bangs(traits)) * (np.minimum(full, fringe) - full)
     standing = 0.030 + 0.03 * roots.layer
     lengths = limited * sides * (1 - afro) + standing * afro
     return (lengths * step(-0.02, 0.06, roots.depth) + 0.004).astype(np.float32)
@@ -221,7 +221,8 @@ def _grow(skull: Skull, ears: np.ndarray, roots: Roots, lift: np.ndarray, length
     pace = (length / SEGMENTS)[:, None]
     path = [place]
     side = np.where(place[:, 0] > PART_REACH * traits.part, 1.0, -1.0)
-    bangs = roots.bangs(traits)
+    # Only locks that were cut to a fringe may stay in front.
+    bangs = step(0.5, 1.0, roots.bangs(traits))
     weight = float(step(0.04, 0.25, traits.length)) * (1 - afro)
     for index in range(SEGMENTS):
         offset = place - skull.center
@@ -243,17 +244,19 @@ def _grow(skull: Skull, ears: np.ndarray, roots: Roots, lift: np.ndarray, length
 
 
 def _off_the_face(place: np.ndarray, center: np.ndarray, side: np.ndarray, bangs: np.ndarray) -> np.ndarray:
-    """Turn points in front of the face around the head until they frame it, each to its own `side` (±1).
+    """Turn points in front of the face around the head until they frame it: those near the middle to their own `side` (±1).
 
     Locks of the fringe (`bangs [N]` up to 1) may cover the forehead.
     """
     offset = place - center
-    azimuth = np.arctan2(offset[:, 0], offset[:, 2]) * side
+    azimuth = np.arctan2(offset[:, 0], offset[:, 2])
+    side = np.where(np.abs(azimuth) > 0.3, np.sign(azimuth), side)
+    azimuth = azimuth * side
     flat = np.sqrt(offset[:, 0] ** 2 + offset[:, 2] ** 2)
     polar = np.arctan2(flat, offset[:, 1])
     least = 0.85 * step(0, 1, (polar - 0.75 - 0.5 * bangs) / (0.5 - 0.2 * bangs))
     ahead = step(0.03, 0.10, offset[:, 2])
-    azimuth = azimuth + np.maximum(least - azimuth, 0) * ahead * (azimuth > -2.0)
+    azimuth = azimuth + np.maximum(least - azimuth, 0) * ahead
     return center + np.stack([flat * np.sin(azimuth) * side, offset[:, 1], flat * np.cos(azimuth)], axis=1)
 
 

@@ -48,8 +48,8 @@ class Light:
             half=(half / np.linalg.norm(half)).astype(np.float32),
             rims=rims,
             rim_colors=np.array([[0.26, 0.26, 0.27]], np.float32) * np.array([[0.5 + tilt], [0.5 - tilt]], np.float32),
-            key_color=(np.array([1.03, 1.0, 0.95], np.float32) + warm) * 1.0,
-            fill_color=(np.array([0.98, 1.0, 1.04], np.float32) - 0.5 * warm) * 0.5,
+            key_color=(np.array([1.03, 1.0, 0.95], np.float32) + warm) * 0.98,
+            fill_color=(np.array([0.98, 1.0, 1.04], np.float32) - 0.5 * warm) * 0.46,
             exposure=look.light_strength,
         )
 

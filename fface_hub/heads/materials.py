@@ -48,19 +48,15 @@ def _step(x: np.ndarray) -> np.ndarray:
 
 
 def _mouth(at: Points, look: Look, light: Light) -> np.ndarray:
-    return np.array([0.20, 0.045, 0.04], np.float32) * diffuse(at, light, 0.2) * (0.22 + 0.5 * at.openness[:, None])
+    return np.array([0.26, 0.065, 0.055], np.float32) * diffuse(at, light, 0.2, least=0.12)
 
 
 def _teeth(at: Points, look: Look, light: Light) -> np.ndarray:
-    inside = 0.35 + 0.65 * at.openness[:, None]
-    return np.array([0.74, 0.70, 0.62], np.float32) * diffuse(at, light, 0.5) * inside + 0.12 * gloss(at, light, 40)[:, None]
+    return np.array([0.70, 0.66, 0.58], np.float32) * diffuse(at, light, 0.5, least=0.42) + 0.12 * gloss(at, light, 40)[:, None]
 
 
 def _tongue(at: Points, look: Look, light: Light) -> np.ndarray:
-    return (
-        np.array([0.42, 0.13, 0.12], np.float32) * diffuse(at, light, 0.3) * (0.3 + 0.7 * at.openness[:, None])
-        + 0.06 * gloss(at, light, 25)[:, None]
-    )
+    return np.array([0.44, 0.15, 0.14], np.float32) * diffuse(at, light, 0.3, least=0.28) + 0.06 * gloss(at, light, 25)[:, None]
 
 
 def _hair(at: Points, look: Look, light: Light) -> np.ndarray:

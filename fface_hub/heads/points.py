@@ -60,14 +60,17 @@ class Points:
         return self.interpolate(self.surface.extra[name])
 
 
-def diffuse(at: Points, light: Light, wrap: np.ndarray | float = 0.0, normal: np.ndarray | None = None) -> np.ndarray:
-    """Light that arrives `[N, 3]`: key (wrapped by `wrap`, a number or one per channel), fill and rim."""
+def diffuse(at: Points, light: Light, wrap: np.ndarray | float = 0.0, normal: np.ndarray | None = None, least: float = 0.0) -> np.ndarray:
+    """Light that arrives `[N, 3]`: key (wrapped by `wrap`, a number or one per channel), fill and rim.
+
+    `least` is the share of the fill that arrives even where no sky is seen, by way of what is around.
+    """
     normal = at.normal if normal is None else normal
     facing = (normal @ light.key)[:, None]
     wrap = np.asarray(wrap, np.float32)
     key = np.maximum((facing + wrap) / (1 + wrap), 0) * at.key[:, None]
     rim = np.maximum(normal @ light.rims.T, 0) @ light.rim_colors
-    return key * light.key_color + at.openness[:, None] * (light.fill(normal) + rim)
+    return key * light.key_color + (least + (1 - least) * at.openness)[:, None] * (light.fill(normal) + rim)
 
 
 def gloss(at: Points, light: Light, sharpness: float, normal: np.ndarray | None = None) -> np.ndarray:
