@@ -104,12 +104,12 @@ class HeadSource:
 class ShardSettings:
     """What a data set holds. `coarse` is the side of the label grid that rays are drawn from; seeds run from `first_seed`."""
 
-    heads: int = 10_000
+    heads: int = 8192
     first_seed: int = 0
     views: int = 3
     rays: int = 2048
-    group: int = 8
-    groups_per_shard: int = 4
+    group: int = 4
+    groups_per_shard: int = 8
     coarse: int = 64
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ class TrainConfig:
     generator: dict[str, Any]
     seed: int = 0
     groups: int = 1
-    rays: int = 1152
+    rays: int = 1920
     near: int = 6
     free: int = 4
     near_width: tuple[float, float] = (0.015, 0.12)
@@ -37,7 +37,7 @@ class TrainConfig:
     ema: float = 0.998
     bfloat16: bool = True
     weights: dict[str, float] = field(
-        default_factory=lambda: {"l1": 1.0, "l2": 4.0, "labels": 0.3, "depth": 1.0, "spread": 20.0, "opacity": 0.5}
+        default_factory=lambda: {"l1": 1.0, "l2": 4.0, "labels": 0.4, "depth": 1.0, "spread": 20.0, "opacity": 0.5}
     )
 
     def to_json(self, path: Path) -> None:

@@ -38,7 +38,7 @@ class Budget:
     minutes: float | None = None
     steps: int | None = None
     checkpoint: float = 300.0
-    sheet: float = 300.0
+    sheet: float = 480.0
     log: int = 20
 
     def __post_init__(self) -> None:
