@@ -17,7 +17,7 @@ from fface_hub.heads.render import render_head
 from fface_hub.layouts import FINE_24
 from fface_hub.rendering.views import depth_to_image, labels_to_image
 
-SEEDS = (11, 2, 29, 14, 5, 26, 17, 8)
+SEEDS = (11, 204, 515, 231, 508, 218, 102, 301)
 VIEWS = (-30.0, 15.0, 35.0)
 EDITS = ("nasal_wing_width", "eye_size", "smile", "mouth_open", "jaw_width", "hair_length", "age", "glasses")
 

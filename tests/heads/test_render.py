@@ -17,6 +17,7 @@ from fface_hub.heads.config import HEADS_VERSION
 from fface_hub.heads.head import Head, head_latents
 from fface_hub.heads.mesh import HeadMesh
 from fface_hub.heads.render import render_head, render_views, shade, trace
+from fface_hub.heads.sheet import contact_sheet
 from fface_hub.layouts import FINE_24
 
 RESOLUTION = 48
@@ -152,3 +153,8 @@ def test_speed_on_one_core() -> None:
             render_head(head_latents(seed), look_at(15.0), 128)
         rounds.append(6 / (time.process_time() - start))
     assert max(rounds) >= 4, rounds
+
+
+def test_contact_sheet_has_a_column_per_head_and_a_row_of_edits() -> None:
+    # Two heads and three edits: 3 columns; picture, labels, depth, 3 views and the edits: 7 rows.
+    assert contact_sheet(seeds=(1, 2), resolution=16, edits=("smile", "glasses", "hair_length")).size == (48, 112)
