@@ -64,5 +64,6 @@ class DisentangledDecoder(nn.Module):
         scales = (std[..., None] * weight).flatten(1, 2)  # [B,PF,H]
         shifts = mean @ weight  # [B,P,H]
         # One matrix product for a face, not one for each ray.
-        hidden = lookup.flatten(1, 2) @ scales + coverage.flatten(1, 2) @ shifts + first.bias * first.multiplier
+        hidden = torch.baddbmm(first.bias * first.multiplier, coverage.flatten(1, 2), shifts)
+        hidden = torch.baddbmm(hidden, lookup.flatten(1, 2), scales)
         return to_color(last(activation(hidden))).unflatten(1, lookup.shape[1:3])

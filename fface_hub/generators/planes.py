@@ -36,28 +36,29 @@ def normalise_planes_slow(planes: Tensor) -> tuple[Tensor, Statistics]:
 
 
 class _Normalise(torch.autograd.Function):
-    """x̂ = (x − μ) r with r = 1 / (s + ε), s² = Σ (x − μ)² / (n − 1)."""
+    """x̂ = (x − μ) r with r = 1 / (s + ε), s² = Σ (x − μ)² / (n − 1), for texels `[B,n,Q]`, channels last as in memory."""
 
     @staticmethod
     def forward(ctx: Any, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        texels = planes.shape[3] * planes.shape[4]
-        channels = planes.reshape(-1, texels)
-        mean = channels.mean(dim=1, keepdim=True)
-        centred = channels - mean
-        std = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / (texels - 1) ** 0.5
+        texels = planes.permute(0, 3, 4, 1, 2)
+        values = texels.reshape(len(planes), -1, planes.shape[1] * planes.shape[2])
+        mean = values.mean(dim=1, keepdim=True)
+        centred = values - mean
+        std = (centred.square().sum(dim=1, keepdim=True) / (values.shape[1] - 1)).sqrt()
         normalised = centred.div_(std + EPSILON)
         ctx.save_for_backward(normalised, std)
-        return normalised.reshape(planes.shape), mean.reshape(planes.shape[:3]), std.reshape(planes.shape[:3])
+        statistics = (mean.reshape(planes.shape[:3]), std.reshape(planes.shape[:3]))
+        return normalised.reshape(texels.shape).permute(0, 3, 4, 1, 2), *statistics
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """∂L/∂x = r g + k x̂ + c per channel, k = (∂L/∂s − Σ g x̂ / s) / (n − 1), c = (∂L/∂μ − r Σ g) / n. (The 1/s in k is r up to ε.)"""
-        normalised, std = ctx.saved_tensors  # [Q,n], [Q,1]
+        normalised, std = ctx.saved_tensors  # [B,n,Q], [B,1,Q]
         grad, grad_mean, grad_std = grads
-        texels = normalised.shape[1]
+        texels = grad.permute(0, 3, 4, 1, 2)
+        g, count = texels.reshape(normalised.shape), normalised.shape[1]
         r = 1 / (std + EPSILON)
-        g = grad.reshape(normalised.shape)
-        k = (grad_std.reshape(std.shape) - r * torch.einsum("qn,qn->q", g, normalised)[:, None]) / (texels - 1)
-        c = (grad_mean.reshape(std.shape) - r * g.sum(dim=1, keepdim=True)) / texels
-        return torch.addcmul(c, g, r).addcmul_(normalised, k).reshape(grad.shape)
+        k = (grad_std.reshape(std.shape) - r * (g * normalised).sum(dim=1, keepdim=True)) / (count - 1)
+        c = (grad_mean.reshape(std.shape) - r * g.sum(dim=1, keepdim=True)) / count
+        return torch.addcmul(c, g, r).addcmul_(normalised, k).reshape(texels.shape).permute(0, 3, 4, 1, 2)

@@ -36,17 +36,17 @@ class FullyConnected(nn.Module):
 
 
 def add_upsampled(new: Tensor, image: Tensor) -> Tensor:
-    """`new [B,C,2H,2H]` plus `image [B,C,H,H]` at twice its size, by the FIR filter [1,3,3,1] with zeros outside.
+    """`new [B,2H,2H,C]` plus `image [B,H,H,C]` at twice its size, by the FIR filter [1,3,3,1] with zeros outside.
 
-    Zero insertion and that filter weigh the two nearest samples ¾ and ¼ along each axis: a matrix U [2H,H], and the image becomes U x Uᵀ.
+    Zero insertion and that filter weigh the two nearest samples ¾ and ¼ along each axis: a matrix U [2H,H], applied to rows and columns.
     Two matrix products cost less than zero insertion or interpolation, forwards and backwards.
     """
-    batch, channels, size, _ = image.shape
+    batch, size, _, channels = image.shape
     with torch.autocast(image.device.type, enabled=False):  # as in ToImage: the sum stays in float32
         weights = _upsampling_matrix(size, image)
-        wide = (image.reshape(-1, size) @ weights.T).reshape(-1, size, 2 * size)
-        tall = torch.baddbmm(new.reshape(-1, 2 * size, 2 * size), weights.expand(batch * channels, -1, -1), wide)
-    return tall.reshape(batch, channels, 2 * size, 2 * size)
+        tall = torch.matmul(weights, image.reshape(batch, size, size * channels)).reshape(-1, size, channels)
+        added = torch.baddbmm(new.reshape(-1, 2 * size, channels), weights.expand(2 * size * batch, -1, -1), tall)
+    return added.reshape(new.shape)
 
 
 def _upsampling_matrix(size: int, like: Tensor) -> Tensor:
@@ -111,14 +111,13 @@ class ToImage(nn.Module):
         self.clamp = clamp
 
     def forward(self, x: Tensor, row: Tensor) -> Tensor:
-        """`x [B,Cin,H,W]`, `row [B,D]` → float32 `[B,Cout,H,W]`."""
+        """`x [B,Cin,H,W]`, `row [B,D]` → float32 `[B,H,W,Cout]`, channels last: so points look up whole rows of channels."""
         batch, channels, height, width = x.shape
         with torch.autocast(x.device.type, enabled=False):  # planes add up over all blocks: half precision would show
             style = self.affine(row.float()) / math.sqrt(channels)  # [B,Cin]
-            weight = self.weight[:, :, 0, 0].float() * style[:, None]  # [B,Cout,Cin]: at 1×1 a weight per sample costs less than scaling x
-            bias = self.bias.float()[:, None]
-            y = torch.baddbmm(bias, weight, x.float().reshape(batch, channels, height * width))
-        y = y.reshape(batch, -1, height, width)
+            weight = style[:, :, None] * self.weight[:, :, 0, 0].float().T  # [B,Cin,Cout]: at 1×1 a weight per sample is cheap
+            pixels = x.float().permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+            y = torch.baddbmm(self.bias.float(), pixels, weight).reshape(batch, height, width, -1)
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -141,7 +140,9 @@ class Block(nn.Module):
         self.torgb = ToImage(outputs, image_channels, latent, clamp=clamp)
 
     def forward(self, x: Tensor | None, image: Tensor | None, rows: Iterator[Tensor], noise: bool = True) -> tuple[Tensor, Tensor]:
-        """Features and image of the resolution before → of this one. `rows` gives the style `[B,D]` of conv0, conv1 and torgb in turn."""
+        """Features `[B,C,H,W]` and image `[B,H,W,C]` of the resolution before → of this one. `rows` gives the style `[B,D]` of conv0, conv1
+        and torgb in turn.
+        """
         if self.conv0 is None:
             row = next(rows)
             x = self.const.expand(len(row), -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -167,14 +168,14 @@ class Synthesis(nn.Module):
             width = outputs
 
     def forward(self, rows: Tensor, noise: bool = True) -> Tensor:
-        """`rows [B,L,D]` → `[B,channels,N,N]` in float32, whatever autocast computes in."""
+        """`rows [B,L,D]` → `[B,channels,N,N]` in float32, whatever autocast computes in; channels last in memory."""
         x, image = None, None
         for index, size in enumerate(self.resolutions):
             # The image of one block and the first convolution of the next share a row.
             used = [0, 1] if index == 0 else [2 * index - 1, 2 * index, 2 * index + 1]
             x, image = self.get_submodule(f"b{size}")(x, image, iter([rows[:, i] for i in used]), noise)
         assert image is not None
-        return image
+        return image.permute(0, 3, 1, 2)
 
 
 def normalise_second_moment(x: Tensor) -> Tensor:

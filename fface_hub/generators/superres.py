@@ -22,6 +22,6 @@ class SuperResolution(nn.Module):
         """`raw [B,C,h,w]` in [-1, 1], `row [B,D]` → picture `[B,3,512,512]`. Any volume resolution is resized to 128² first."""
         if raw.shape[-1] != INPUT:
             raw = F.interpolate(raw, size=(INPUT, INPUT), mode="bilinear", align_corners=False, antialias=True)
-        x, image = self.block0(raw, raw[:, :3], iter([row] * 3))
+        x, image = self.block0(raw, raw[:, :3].permute(0, 2, 3, 1), iter([row] * 3))
         _, image = self.block1(x, image, iter([row] * 3))
-        return image
+        return image.permute(0, 3, 1, 2)

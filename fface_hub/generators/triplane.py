@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from fface_hub.cameras import FOCAL, PIVOT, RADIUS, look_at
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
 from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
+from fface_hub.generators.lookup import look_up
 from fface_hub.generators.planes import Statistics, normalise_planes
 from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PlainMapping, Synthesis
 from fface_hub.generators.superres import SuperResolution
@@ -285,7 +285,7 @@ class TriplaneScene(Scene):
 
     def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
         """One bilinear look-up in each plane; the mean over planes is the feature. The viewing direction plays no part."""
-        lookup = self.look_up(self.planes, points)
+        lookup = self._look_up(points)
         features = lookup.mean(dim=3)
         density, logits = self.generator.decoder.geometry(features)
         return GeometrySamples(points, density, features, logits, lookup.flatten(3))
@@ -299,7 +299,7 @@ class TriplaneScene(Scene):
         decoder = self.generator.decoder
         if isinstance(decoder, PlainDecoder):
             return decoder.color(samples.features)
-        lookup = self.look_up(self.planes, samples.points).flatten(3) if samples.lookup is None else samples.lookup
+        lookup = self._look_up(samples.points).flatten(3) if samples.lookup is None else samples.lookup
         return decoder.color_under(lookup, self.coverage(samples.points), self.statistics.mean, self.statistics.std)
 
     def background(self, directions: Tensor) -> Tensor | None:
@@ -314,17 +314,14 @@ class TriplaneScene(Scene):
             raise ValueError("a scene from planes needs a style row for super-resolution")
         return rendering.with_image(self.generator.superresolution(rendering.raw, self.row))
 
-    def look_up(self, planes: Tensor, points: Tensor) -> Tensor:
-        """Bilinear samples `[B,R,S,P,C]` of `planes [B,P,C,N,N]` at `points [B,R,S,3]`, zeros outside (half-pixel texel centres)."""
-        batch, rays, count = points.shape[:3]
-        grid = self._grid(points).flatten(1, 2).transpose(1, 2)  # [B,P,RS,2]
-        found = F.grid_sample(planes.flatten(0, 1), grid.flatten(0, 1)[:, :, None], mode="bilinear", align_corners=False)  # [BP,C,RS,1]
-        return found.reshape(batch, planes.shape[1], planes.shape[2], rays, count).permute(0, 3, 4, 1, 2)
-
     def coverage(self, points: Tensor) -> Tensor:
         """Share in [0, 1] of a look-up's bilinear weight that lies inside each plane, `[B,R,S,P]`."""
         size = self.planes.shape[-1]
         return ((1 - self._grid(points).abs()) * (size / 2) + 0.5).clamp(0, 1).prod(dim=-1)
+
+    def _look_up(self, points: Tensor) -> Tensor:
+        """Samples of every plane `[B,R,S,P,C]` at `points [B,R,S,3]`."""
+        return look_up(self.planes, self._grid(points).flatten(1, 2)).unflatten(1, points.shape[1:3])
 
     def _grid(self, points: Tensor) -> Tensor:
         """Plane coordinates `[B,R,S,P,2]` in [-1, 1]: width, then height."""

@@ -34,6 +34,16 @@ def insert_zeros(x: Tensor) -> Tensor:
     return out
 
 
+def first(x: Tensor) -> Tensor:
+    """`[B,C,H,W]` → `[B,H,W,C]`."""
+    return x.permute(0, 2, 3, 1)
+
+
+def last(x: Tensor) -> Tensor:
+    """`[B,H,W,C]` → `[B,C,H,W]`."""
+    return x.permute(0, 3, 1, 2)
+
+
 def fir(x: Tensor) -> Tensor:
     """The filter with gain 4, no padding."""
     return F.conv2d(x, (4 * FIR).expand(x.shape[1], 1, 4, 4), groups=x.shape[1])
@@ -71,11 +81,11 @@ def test_stored_weights_have_deviation_1_over_multiplier() -> None:
 def test_upsampling_matrix_equals_zero_insertion_and_filter() -> None:
     x, new = torch.randn(2, 3, 5, 5), torch.randn(2, 3, 10, 10)
     slow = fir(F.pad(insert_zeros(x), (2, 1, 2, 1)))
-    torch.testing.assert_close(add_upsampled(new, x), new + slow)
+    torch.testing.assert_close(last(add_upsampled(first(new), first(x))), new + slow)
     # By hand, along one axis: samples 4, 8 become ¾·4, ¾·4 + ¼·8, ¾·8 + ¼·4, ¾·8 = 3, 5, 7, 6; a row of them counts ¾ at the border.
-    row = add_upsampled(torch.zeros(1, 1, 4, 4), torch.tensor([[[[4.0, 8.0], [4.0, 8.0]]]]))
-    assert row[0, 0, 1].tolist() == pytest.approx([3, 5, 7, 6])
-    assert row[0, 0, 0].tolist() == pytest.approx([2.25, 3.75, 5.25, 4.5])
+    rows = add_upsampled(torch.zeros(1, 4, 4, 1), torch.tensor([[4.0, 8.0], [4.0, 8.0]])[None, :, :, None])
+    assert rows[0, 1, :, 0].tolist() == pytest.approx([3, 5, 7, 6])
+    assert rows[0, 0, :, 0].tolist() == pytest.approx([2.25, 3.75, 5.25, 4.5])
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -107,7 +117,7 @@ def test_to_image_has_no_demodulation_and_divides_by_root_of_channels() -> None:
     x, row = torch.randn(2, 4, 5, 5), torch.randn(2, 6)
     style = layer.affine(row) / 2  # √4
     slow = torch.stack([F.conv2d(a[None], layer.weight * s[None, :, None, None], layer.bias)[0] for a, s in zip(x, style, strict=True)])
-    torch.testing.assert_close(layer(x, row), slow)
+    torch.testing.assert_close(last(layer(x, row)), slow)
 
 
 def test_each_row_drives_the_layers_it_should() -> None:

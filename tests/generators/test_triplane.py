@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
+from fface_hub.generators.lookup import look_up_slow
 from fface_hub.generators.triplane import UNLABELLED, TriplaneGenerator, TriplaneScene
 from fface_hub.latents import Latents
 from fface_hub.rendering.renderer import Sampling, render, render_rays
@@ -117,14 +118,10 @@ def test_plane_convention(single: TriplaneGenerator) -> None:
     assert coordinates.flatten(0, 2)[0].tolist() == [pytest.approx(p) for p in ([0.2, 0.4], [0.2, 0.6], [0.6, 0.2])]
 
 
-def test_look_up_interpolates_between_texel_centres_and_is_zero_outside(single: TriplaneGenerator) -> None:
-    scene = single.scene(single.mean_latents())
-    ramp = torch.arange(16.0).expand(1, 3, 1, 16, 16)  # the value is the column
-    # Column centres lie at x = (i + .5)/16 − .5. x = 0 is half-way between columns 7 and 8; x = −.5 is half in: ½ · column 0 + ½ · nothing.
-    x = torch.tensor([0.0, 7.5 / 16, -0.5, 0.7])
-    points = torch.stack([x, 0 * x, 0 * x], dim=-1)[None, None]
-    assert scene.look_up(ramp, points)[0, 0, :, 0, 0].tolist() == pytest.approx([7.5, 15, 0, 0])
-    assert scene.coverage(points)[0, 0, :, 0].tolist() == pytest.approx([1, 1, 0.5, 0])
+def test_coverage_is_the_share_of_a_look_up_inside_the_plane(single: TriplaneGenerator) -> None:
+    # Texel centres lie at x = (i + .5)/16 − .5: x = −.5 is half-way between texel 0 and nothing, x = .7 is outside.
+    points = torch.tensor([[0.0, 0, 0], [-0.5, 0, 0], [0.7, 0, 0]])[None, None]
+    assert single.scene(single.mean_latents()).coverage(points)[0, 0, :, 0].tolist() == pytest.approx([1, 0.5, 0])
 
 
 @torch.no_grad()
@@ -134,7 +131,8 @@ def test_one_look_up_equals_a_look_up_in_denormalised_planes(pair: TriplaneGener
     points, directions = points_and_directions(2)
     samples = scene.geometry(points, directions)
     mean, std = (s[..., None, None] for s in (scene.statistics.mean, scene.statistics.std))
-    slow = pair.decoder.color(scene.look_up(scene.planes * std + mean, points).mean(3))
+    twice = look_up_slow(scene.planes * std + mean, scene._grid(points).flatten(1, 2)).unflatten(1, points.shape[1:3])
+    slow = pair.decoder.color(twice.mean(3))
     torch.testing.assert_close(scene.color(samples), slow, rtol=1e-4, atol=1e-5)
     from_points = scene.color(type(samples)(points, samples.density, samples.features, samples.logits))
     torch.testing.assert_close(from_points, slow, rtol=1e-4, atol=1e-5)
