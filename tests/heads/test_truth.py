@@ -43,7 +43,7 @@ def test_pictures_are_averaged_and_labels_are_not() -> None:
     drawn: list[int] = []
     truth = draw_truth(Stripes(), 2, 3, resolution=4, callback=drawn.append)
     assert drawn == [1, 2, 3]
-    # Seeds 2, 3, 4: each pixel averages two rays of colour .2 and two of −1 -> −.4; swapped, the next one's: .3 -> −.35; the last wears seed 2
+    # Seeds 2, 3, 4: each pixel averages two rays of colour .2 and two of −1 -> −.4; swapped: .3 -> −.35, and the last wears seed 2
     assert truth.images[0].unique().tolist() == pytest.approx([-0.4], abs=1e-6)
     assert truth.swapped[0].unique().tolist() == pytest.approx([-0.35], abs=1e-6)
     assert truth.swapped[2].unique().tolist() == pytest.approx([-0.4], abs=1e-6)
