@@ -57,13 +57,16 @@ class Camera:
         return Camera(self.cam2world.expand(batch, 4, 4), self.intrinsics.expand(batch, 3, 3))
 
     def rays(self, resolution: int) -> tuple[Tensor, Tensor]:
-        """Origins and unit directions `[B,R,3]` of the pixel-centre rays of a square picture, R = resolution², row by row from the top left."""
+        """Origins and unit directions `[B,R,3]` of the pixel-centre rays of a square picture: R = resolution², rows from the top left."""
         centres = (torch.arange(resolution, dtype=self.cam2world.dtype, device=self.cam2world.device) + 0.5) / resolution
         v, u = torch.meshgrid(centres, centres, indexing="ij")
         return self.rays_at(torch.stack([u, v], dim=-1).reshape(1, -1, 2).expand(len(self), -1, 2))
 
     def rays_at(self, uv: Tensor) -> tuple[Tensor, Tensor]:
-        """Origins and unit directions `[B,R,3]` through picture positions `uv [B,R,2]` in [0, 1] (x right, y down). EG3D's ray sampler with skew."""
+        """Origins and unit directions `[B,R,3]` through picture positions `uv [B,R,2]` in [0, 1] (x right, y down).
+
+        As EG3D's ray sampler, skew included.
+        """
         u, v = uv[..., 0], uv[..., 1]
         k = self.intrinsics[:, :, :, None]
         fx, fy, cx, cy, skew = k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2], k[:, 0, 1]
