@@ -1,0 +1,83 @@
+"""Latents: mixing, moving and keeping them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fface_hub.errors import ModelError
+from fface_hub.latents import Latents
+
+
+def latents(value: float, batch: int = 1, classes: int = 1) -> Latents:
+    """Three rows of two numbers, all `value`."""
+    return Latents(torch.full((batch, 3, 2), value), torch.full((batch, classes, 3, 2), value))
+
+
+def test_lerp_goes_straight_from_one_to_the_other() -> None:
+    middle = latents(0.0).lerp(latents(8.0), 0.25)
+    assert (middle.geometry == 2).all() and (middle.appearance == 2).all()
+
+
+def test_mixed_rows_move_and_the_others_stay() -> None:
+    mixed = latents(0.0, classes=2).mix_rows(latents(8.0, classes=2), range(2, 3), 0.5)
+    assert mixed.geometry[0, :, 0].tolist() == [0, 0, 4]
+    assert mixed.appearance[0, 1, :, 0].tolist() == [0, 0, 4]
+
+
+def test_an_offset_moves_geometry_alone() -> None:
+    moved = latents(1.0).offset(torch.tensor([[[1.0, 0.0]]]))
+    assert moved.geometry[0].tolist() == [[2, 1]] * 3 and (moved.appearance == 1).all()
+
+
+def test_appearance_of_another_face() -> None:
+    mixed = latents(1.0).with_appearance(latents(2.0))
+    assert (mixed.geometry == 1).all() and (mixed.appearance == 2).all()
+
+
+def test_batches_are_joined_and_picked() -> None:
+    both = Latents.cat([latents(1.0), latents(2.0, batch=2)])
+    assert len(both) == 3 and len(both[0]) == 1 and (both[-1].geometry == 2).all() and len(both[1:]) == 2
+
+
+def test_a_detached_copy_is_on_its_own() -> None:
+    source = latents(1.0)
+    copy = source.detach()
+    source.geometry.fill_(5.0)
+    assert (copy.geometry == 1).all()
+
+
+def test_saved_latents_come_back_also_when_halves_share_memory(tmp_path: Path) -> None:
+    rows = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    Latents(rows, rows[:, None]).save(tmp_path / "a.safetensors")
+    again = Latents.load(tmp_path / "a.safetensors")
+    assert torch.equal(again.geometry, rows) and torch.equal(again.appearance, rows[:, None])
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Latents(torch.zeros(1, 3), torch.zeros(1, 1, 3, 2))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"geometry": torch.zeros(1, 3, 2)},
+        {"geometry": torch.zeros(1, 3, 2), "appearance": torch.full((1, 1, 3, 2), float("nan"))},
+        {"geometry": torch.zeros(1, 3), "appearance": torch.zeros(1, 1, 3, 2)},
+    ],
+)
+def test_files_that_hold_no_latents_are_refused(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(tensors, tmp_path / "x.safetensors")
+    with pytest.raises(ModelError):
+        Latents.load(tmp_path / "x.safetensors")
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"no header")
+    for name in ("missing.safetensors", "broken.safetensors"):
+        with pytest.raises(ModelError, match=name):
+            Latents.load(tmp_path / name)
