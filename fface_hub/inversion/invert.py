@@ -36,6 +36,8 @@ REFRESH = 25
 """Steps between two estimates of the backdrop, each with a preview."""
 CAMERA_UNITS = (8.0, 5.0, 4.0, 0.08, 0.04, 0.04)
 """What one step size of the camera's numbers means (`adjust_camera`): about the error of a first guess."""
+CAMERA_PRIOR = 5.0
+"""The camera is guessed better than the face, so it is held more: a head too small is a larger head, not a wider lens."""
 
 
 def invert(
@@ -163,7 +165,7 @@ class _Fit:
         uv, origins, directions = grid_rays(state.camera, settings.side, self.jitter)
         rays = render_rays(state.scene(), origins, directions, settings.sampling(self.jitter))
         terms = picture_losses(rays.color[..., :3], look_up(self.target, uv), settings.side, settings.perceptual)
-        distance = variables.coordinates.square().mean() + variables.change.square().mean()
+        distance = variables.coordinates.square().mean() + CAMERA_PRIOR * variables.change.square().mean()
         if free:
             distance = distance + variables.rows.square().mean()
         return {**terms, "prior": settings.prior * distance}

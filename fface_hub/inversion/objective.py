@@ -29,11 +29,11 @@ class InvertSettings:
     rays: int = 1024
     coarse: int = 24
     fine: int = 24
-    w_steps: int = 150
+    w_steps: int = 120
     free_steps: int = 100
-    tuning_steps: int = 80
+    tuning_steps: int = 160
     learning_rate: float = 0.06
-    tuning_rate: float = 1e-3
+    tuning_rate: float = 3e-3
     prior: float = 0.003
     hold: float = 3.0
     backdrop: bool = True
