@@ -32,9 +32,9 @@ def render(args: Namespace) -> None:
     if "orbit" in args.only:
         with progress("orbit") as callback:
             save_mp4(orbit_frames(scene, args.frames, args.resolution, callback=callback).image, args.out / "orbit.mp4", args.fps)
-    if "mesh" in args.only:
-        save_glb(extract_mesh(scene, args.grid), args.out / "face.glb")
     _write_maps(scene, face, adapter, args.resolution, set(args.only), args.out)
+    if "mesh" in args.only:  # last, since a face without a closed surface has none
+        save_glb(extract_mesh(scene, args.grid), args.out / "face.glb")
     say(f"wrote {', '.join(sorted(path.name for path in args.out.iterdir()))} to {args.out}")
 
 
