@@ -25,12 +25,12 @@ class TrainConfig:
     name: str
     generator: dict[str, Any]
     seed: int = 0
-    groups: int = 1
+    groups: int = 2
     rays: int = 1920
     near: int = 6
     free: int = 4
     near_width: tuple[float, float] = (0.015, 0.12)
-    learning_rate: float = 1e-2
+    learning_rate: float = 1.2e-2
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: int = 50
     decay: float = 0.5

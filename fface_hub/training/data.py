@@ -65,8 +65,8 @@ class Batches:
         self._order = np.zeros(0, np.int64)
         self._ordered: tuple[int, int] | None = None
 
-    def next(self) -> RayBatch:
-        """The next batch; moves the cursor."""
+    def next(self) -> list[RayBatch]:
+        """The groups of the next step; moves the cursor."""
         cursor = self.cursor
         if cursor.groups == 0 or (cursor.position + 1) * self.groups > cursor.groups:
             self.shards.refresh()
@@ -79,7 +79,7 @@ class Batches:
         chosen = self._order[cursor.position * self.groups : (cursor.position + 1) * self.groups]
         rng = np.random.default_rng([self.seed, cursor.epoch, cursor.position])
         cursor.position += 1
-        return merge([self._read(int(index), rng) for index in chosen])
+        return [self._read(int(index), rng) for index in chosen]
 
     def _read(self, index: int, rng: np.random.Generator) -> RayBatch:
         start = int(rng.integers(self.shards.settings.rays - self.rays + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from fface_hub.heads.truth import Truth, draw_truth
 from fface_hub.progress import Callback, Step, check_finite
 from fface_hub.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from fface_hub.training.config import TrainConfig
-from fface_hub.training.data import Batches, Cursor
+from fface_hub.training.data import Batches, Cursor, RayBatch, merge
 from fface_hub.training.objective import learning_rate, objective
 from fface_hub.training.sheets import evaluate
 
@@ -60,6 +61,7 @@ class Run:
     average: dict[str, Tensor]
     optimiser: torch.optim.Adam
     batches: Batches
+    pool: ThreadPoolExecutor
     progress: Progress = field(default_factory=lambda: Progress(0, 0.0, {}))
 
     @staticmethod
@@ -76,7 +78,9 @@ class Run:
         generator = generator.to(device).train()
         average = {key: value.detach().clone() for key, value in generator.named_parameters()}
         optimiser = torch.optim.Adam(generator.parameters(), config.learning_rate, config.betas, fused=True)
-        run = Run(config, folder, generator, average, optimiser, Batches(shards, source, config.seed, config.groups, config.rays))
+        threads = max(1, min(config.groups, torch.get_num_threads())) if torch.device(device).type == "cpu" else 1
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(max(1, torch.get_num_threads() // threads),))
+        run = Run(config, folder, generator, average, optimiser, Batches(shards, source, config.seed, config.groups, config.rays), pool)
         found = load_checkpoint(folder / "checkpoint", generator, average, optimiser)
         if found is not None:
             run.progress = found
@@ -90,15 +94,25 @@ class Run:
         rate = learning_rate(self.config, budget.progress(done, self.progress.seconds), done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        jitter = torch.Generator(device).manual_seed(self.config.seed * 1_000_003 + done)
-        loss, terms = objective(self.generator, self.batches.next().to(device), self.config, jitter)
-        check_finite(loss.detach(), "The training")
-        self.optimiser.zero_grad()
-        loss.backward()
+        groups = self.batches.next()
+        parts = groups if device.type == "cpu" else [merge(groups)]
+        results = list(self.pool.map(self._gradients, parts, range(len(parts))))
+        terms = {name: sum(result[1][name] for result in results) / len(results) for name in results[0][1]}
+        check_finite(torch.tensor(terms["loss"]), "The training")
+        for index, parameter in enumerate(self.generator.parameters()):
+            parameter.grad = torch.stack([result[0][index] for result in results]).mean(dim=0)
         self.optimiser.step()
         self._average(done)
         self.progress.step += 1
-        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}, "rate": rate}
+        return {**terms, "rate": rate}
+
+    def _gradients(self, batch: RayBatch, part: int) -> tuple[tuple[Tensor, ...], dict[str, float]]:
+        """Gradients and loss terms of one part of a step; parts run in threads of their own, which beats threads within operations."""
+        device = next(self.generator.parameters()).device
+        jitter = torch.Generator(device).manual_seed((self.config.seed * 1_000_003 + self.progress.step) * 64 + part)
+        loss, terms = objective(self.generator, batch.to(device), self.config, jitter)
+        gradients = torch.autograd.grad(loss, list(self.generator.parameters()))
+        return gradients, {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
 
     @torch.no_grad()
     def _average(self, done: int) -> None:

@@ -71,7 +71,7 @@ def config() -> TrainConfig:
         "plane_channels": 4, "plane_axes": ["xy", "xz", "zy"], "channel_base": 128, "channel_max": 8, "noise": False, "decoder_hidden": 16,
         "color_channels": 3, "superresolution": None, "background": "latent", "empty_logit": 4.0,
     }  # fmt: skip
-    return TrainConfig("balls", generator, rays=64, near=4, free=4, learning_rate=1e-2, warmup=5, decay=0.4, bfloat16=False)
+    return TrainConfig("balls", generator, groups=1, rays=64, near=4, free=4, learning_rate=1e-2, warmup=5, decay=0.4, bfloat16=False)
 
 
 @pytest.fixture

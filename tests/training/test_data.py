@@ -39,7 +39,7 @@ def test_rays_alternate_between_views(source: Any, shards: HeadShards) -> None:
 
 def test_every_group_comes_once_per_epoch_and_the_order_continues(source: Any, shards: HeadShards) -> None:
     batches = Batches(shards, source, seed=3, groups=1, rays=32)
-    seen = [batches.next() for _ in range(6)]
+    seen = [batches.next()[0] for _ in range(6)]
     firsts = [tuple(batch.geometry_z[0].tolist()) for batch in seen]
     assert len(set(firsts[:2])) == len(set(firsts[2:4])) == 2
     again = Batches(shards, source, seed=3, groups=1, rays=32)
@@ -48,7 +48,7 @@ def test_every_group_comes_once_per_epoch_and_the_order_continues(source: Any, s
     resumed = Batches(shards, source, seed=3, groups=1, rays=32)
     resumed.cursor = Cursor(**again.cursor.state())
     for batch in seen[3:]:
-        assert torch.equal(resumed.next().directions, batch.directions)
+        assert torch.equal(resumed.next()[0].directions, batch.directions)
 
 
 def test_merged_groups_keep_their_partners(source: Any, shards: HeadShards) -> None:
