@@ -16,6 +16,9 @@ from fface_hub.rendering.sampling import Sampling, importance, stratified
 # Takes features [...,F], geometry [...,1+K0] (raw density, then the scene's own logits) and directions [...,3]; gives logits [...,K].
 Relabel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
+# Rays rendered at once. A CPU works fastest on buffers that stay in its cache and are not handed back to the system each time.
+CHUNKS = {"cpu": 1024}
+
 
 @dataclass(frozen=True)
 class RayOutputs:
@@ -83,11 +86,11 @@ def render(
     resolution: int = 128,
     sampling: Sampling | None = None,
     adapter: Relabel | None = None,
-    chunk: int = 8192,
+    chunk: int | None = None,
     callback: Callable[[], None] | None = None,
     finish: bool = True,
 ) -> Rendering:
-    """Pictures, labels and depth of `scene` seen by `camera`, without gradients, `chunk` rays at a time.
+    """Pictures, labels and depth of `scene` seen by `camera`, without gradients, `chunk` rays at a time (None: what suits the device).
 
     Batches: as many cameras as faces; or one face seen by many cameras; or many faces seen by one camera. `callback` is called after every
     chunk and may raise `CancelledError`. Without `finish` the picture is the volume's own, not super-resolved.
@@ -97,7 +100,7 @@ def render(
             one_each = [render(scene, camera[i], resolution, sampling, adapter, chunk, callback, finish) for i in range(len(camera))]
             return Rendering(**{f.name: torch.cat([getattr(r, f.name) for r in one_each]) for f in fields(Rendering)})
         origins, directions = camera.to(scene.device).expand(scene.batch).rays(resolution)
-        step = max(1, chunk // scene.batch)
+        step = max(1, (chunk or CHUNKS.get(scene.device.type, 32768)) // scene.batch)
         parts = []
         for start in range(0, origins.shape[1], step):
             window = slice(start, start + step)
