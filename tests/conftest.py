@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from fface_hub.generators.triplane import TriplaneGenerator
+from tests.tiny import PAIR, random_generator
 
 
 @pytest.fixture
@@ -28,25 +29,7 @@ def rng() -> torch.Generator:
 @pytest.fixture(scope="session")
 def tiny_generator() -> TriplaneGenerator:
     """A generator of a few thousand random weights with everything the bundled one has; shared, so leave it as it is."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = TriplaneGenerator(
-            mapping="pair",
-            z_dim=4,
-            appearance_z_dim=3,
-            mapping_multiplier=1.0,
-            latent_dim=16,
-            plane_resolution=16,
-            plane_channels=8,
-            channel_base=128,
-            channel_max=16,
-            decoder_hidden=16,
-            color_channels=3,
-            superresolution=None,
-            background="latent",
-            noise=False,
-        )
-    return model.eval()
+    return random_generator(**PAIR, noise=False)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import pytest
 import torch
@@ -14,49 +13,22 @@ from fface_hub.adapters.fit import FitSettings, fit, pick_rays
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.errors import CancelledError, LayoutError, ModelError, OptimisationError
-from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.latents import Latents
 from fface_hub.layouts import LabelClass, Layout
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
+from tests.tiny import solid_generator
 
 LAYOUT = Layout("halves", (LabelClass("background", (0, 0, 0)), LabelClass("first", (255, 0, 0)), LabelClass("second", (0, 255, 0))))
 SIZE = 16
 QUICK = FitSettings(steps=200, batch=4, rays=128, balance=0.5, coarse=8, fine=8, learning_rate=0.03, mixing=0.0, seed=1)
 
 
-@cache
-def generator() -> TriplaneGenerator:
-    torch.manual_seed(0)
-    model = TriplaneGenerator(
-        mapping="pair",
-        z_dim=4,
-        appearance_z_dim=3,
-        mapping_multiplier=1.0,
-        latent_dim=16,
-        plane_resolution=16,
-        plane_channels=8,
-        channel_base=128,
-        channel_max=16,
-        decoder_hidden=16,
-        color_channels=3,
-        superresolution=None,
-        background="latent",
-        empty_logit=4.0,
-    )
-    with torch.no_grad():  # denser where there is something, so that rays meet a surface
-        last = model.decoder.geo_net[2]
-        last.weight[0] *= 20
-        last.bias[0] = -4
-        last.weight[1:] *= 4
-    return model.eval()
-
-
 def truth(latents: Latents, yaw: float) -> tuple[Tensor, Tensor]:
     """Picture and labels of a layout that the generator does not have: which of two of its logits is larger, where there is anything."""
     with torch.no_grad():
-        view = render(generator().scene(latents), look_at(yaw), SIZE, Sampling(8, 8))
+        view = render(solid_generator().scene(latents), look_at(yaw), SIZE, Sampling(8, 8))
     labels = torch.where(view.logits[0, 3] > view.logits[0, 5], 1, 2)
     return view.image[0], torch.where(view.opacity[0, 0] > 0.5, labels, 0)
 
@@ -64,7 +36,7 @@ def truth(latents: Latents, yaw: float) -> tuple[Tensor, Tensor]:
 def sample_set(count: int = 6, seed: int = 0) -> SampleSet:
     samples = []
     for number in range(count):
-        latents = generator().sample(1, seed + number, 1.0)
+        latents = solid_generator().sample(1, seed + number, 1.0)
         yaw = (-23.0, 0.0, 23.0)[number % 3]
         samples.append(Sample(*truth(latents, yaw), look_at(yaw), latents))
     return SampleSet(LAYOUT, tuple(samples))
@@ -74,40 +46,40 @@ def accuracy(adapter: Adapter, seed: int) -> float:
     """Mean share of right pixels over the three classes, on faces the fit has not seen."""
     shares = []
     for number in range(3):
-        latents = generator().sample(1, seed + number, 1.0)
+        latents = solid_generator().sample(1, seed + number, 1.0)
         _, labels = truth(latents, 10.0)
-        found = render(generator().scene(latents), look_at(10.0), SIZE, Sampling(8, 8), adapter=adapter).labels[0]
+        found = render(solid_generator().scene(latents), look_at(10.0), SIZE, Sampling(8, 8), adapter=adapter).labels[0]
         shares += [(found[labels == k] == k).float().mean() for k in range(3) if (labels == k).any()]
     return float(torch.stack(shares).mean())
 
 
 def test_fit_finds_a_layout_that_is_a_function_of_geometry() -> None:
     losses: list[float] = []
-    adapter = fit(generator(), sample_set(), settings=QUICK, callback=lambda step: losses.append(step.losses["cross_entropy"]))
-    untrained = Adapter(LAYOUT.to_dict(), "a", generator().fingerprint, 8)
+    adapter = fit(solid_generator(), sample_set(), settings=QUICK, callback=lambda step: losses.append(step.losses["cross_entropy"]))
+    untrained = Adapter(LAYOUT.to_dict(), "a", solid_generator().fingerprint, 8)
     untrained.initialise(torch.Generator().manual_seed(0))
     assert len(losses) == QUICK.steps
     assert sum(losses[-20:]) < 0.4 * sum(losses[:20])
     assert accuracy(adapter, seed=100) > 0.78
     assert accuracy(untrained, seed=100) < 0.6
-    adapter.check(generator())
+    adapter.check(solid_generator())
     assert not adapter.training
 
 
 def test_same_settings_give_the_same_adapter_and_leave_the_generator_alone() -> None:
     settings = replace(QUICK, steps=4)
-    before = {key: value.clone() for key, value in generator().state_dict().items()}
-    first, second = (fit(generator(), sample_set(3), settings=settings) for _ in range(2))
-    other = fit(generator(), sample_set(3), settings=replace(settings, seed=2))
+    before = {key: value.clone() for key, value in solid_generator().state_dict().items()}
+    first, second = (fit(solid_generator(), sample_set(3), settings=settings) for _ in range(2))
+    other = fit(solid_generator(), sample_set(3), settings=replace(settings, seed=2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not torch.equal(first.net[0].weight, other.net[0].weight)
-    assert all(torch.equal(value, before[key]) for key, value in generator().state_dict().items())
-    assert all(p.requires_grad and p.grad is None for p in generator().parameters())
+    assert all(torch.equal(value, before[key]) for key, value in solid_generator().state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in solid_generator().parameters())
 
 
 def test_overlap_joins_after_its_share_of_the_steps() -> None:
     steps: list[Step] = []
-    fit(generator(), sample_set(2), settings=replace(QUICK, steps=5, overlap_weight=0.5, overlap_start=0.4), callback=steps.append)
+    fit(solid_generator(), sample_set(2), settings=replace(QUICK, steps=5, overlap_weight=0.5, overlap_start=0.4), callback=steps.append)
     for step in steps:  # 0.4 · 5: steps 3, 4 and 5 have it
         expected = step.losses["cross_entropy"] + (0.5 * step.losses["overlap"] if step.index > 2 else 0)
         assert step.losses["loss"] == pytest.approx(expected, abs=1e-6)
@@ -116,23 +88,23 @@ def test_overlap_joins_after_its_share_of_the_steps() -> None:
 def test_a_coarser_layout_merges_the_samples_classes() -> None:
     fine = Layout("parts", (*LAYOUT.classes[:2], LabelClass("third", (0, 0, 255), "first")))
     samples = SampleSet(fine, sample_set(2).samples)
-    adapter = fit(generator(), samples, Layout("whole", LAYOUT.classes[:2]), replace(QUICK, steps=1))
+    adapter = fit(solid_generator(), samples, Layout("whole", LAYOUT.classes[:2]), replace(QUICK, steps=1))
     assert adapter.layout.names == ["background", "first"]
     with pytest.raises(LayoutError):
-        fit(generator(), sample_set(2), Layout("whole", LAYOUT.classes[:2]), replace(QUICK, steps=1))
+        fit(solid_generator(), sample_set(2), Layout("whole", LAYOUT.classes[:2]), replace(QUICK, steps=1))
 
 
 def test_unusable_samples_are_refused() -> None:
     samples = sample_set(2)
     unknown = SampleSet(LAYOUT, (samples.samples[0], replace(samples.samples[1], latents=None)))
     with pytest.raises(ModelError, match="Sample 2 has no latents"):
-        fit(generator(), unknown, settings=QUICK)
+        fit(solid_generator(), unknown, settings=QUICK)
     foreign = SampleSet(LAYOUT, (replace(samples.samples[0], latents=Latents(torch.zeros(1, 3, 5), torch.zeros(1, 1, 3, 5))),))
     with pytest.raises(ModelError):
-        fit(generator(), foreign, settings=QUICK)
+        fit(solid_generator(), foreign, settings=QUICK)
     smaller = SampleSet(LAYOUT, (samples.samples[0], replace(samples.samples[1], labels=torch.zeros(8, 8, dtype=torch.int64))))
     with pytest.raises(LayoutError, match="differ in size"):
-        fit(generator(), smaller, settings=QUICK)
+        fit(solid_generator(), smaller, settings=QUICK)
 
 
 def test_cancelling_leaves_the_adapter_so_far() -> None:
@@ -144,16 +116,16 @@ def test_cancelling_leaves_the_adapter_so_far() -> None:
             raise CancelledError("Stopped.")
 
     with pytest.raises(CancelledError):
-        fit(generator(), sample_set(2), settings=QUICK, callback=stop)
+        fit(solid_generator(), sample_set(2), settings=QUICK, callback=stop)
     assert isinstance(seen[-1].best, Adapter)
-    assert all(p.requires_grad for p in generator().parameters())
+    assert all(p.requires_grad for p in solid_generator().parameters())
 
 
 def test_numbers_that_are_not_finite_stop_it() -> None:
     samples = sample_set(1)
     broken = Latents(torch.full_like(samples.samples[0].latents.geometry, torch.nan), samples.samples[0].latents.appearance)
     with pytest.raises(OptimisationError):
-        fit(generator(), SampleSet(LAYOUT, (replace(samples.samples[0], latents=broken),)), settings=QUICK)
+        fit(solid_generator(), SampleSet(LAYOUT, (replace(samples.samples[0], latents=broken),)), settings=QUICK)
 
 
 def test_rays_are_drawn_evenly_over_classes_if_asked() -> None:

@@ -18,32 +18,15 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import NASAL_WING_17
 from fface_hub.models import Model
 from fface_hub.rendering.renderer import Sampling, render, render_rays
+from tests.tiny import PAIR, SIZES
 
-TRIPLANE: dict[str, Any] = {
-    "latent_dim": 16,
-    "plane_resolution": 16,
-    "plane_channels": 8,
-    "channel_base": 128,
-    "channel_max": 16,
-    "decoder_hidden": 16,
-    "color_channels": 3,
-    "superresolution": None,
-}
 FAMILIES: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "triplane-pair": (
         TriplaneGenerator,
-        {
-            **TRIPLANE,
-            "mapping": "pair",
-            "z_dim": 5,
-            "appearance_z_dim": 3,
-            "mapping_multiplier": 1.0,
-            "background": "latent",
-            "noise": False,
-        },
+        {**PAIR, "noise": False},
     ),
-    "triplane-single": (TriplaneGenerator, {**TRIPLANE, "z_dim": 6, "background": "white", "empty_logit": 2.0}),
-    "triplane-plain": (TriplaneGenerator, {**TRIPLANE, "z_dim": 6, "decoder": "eg3d"}),
+    "triplane-single": (TriplaneGenerator, {**SIZES, "z_dim": 6, "background": "white", "empty_logit": 2.0}),
+    "triplane-plain": (TriplaneGenerator, {**SIZES, "z_dim": 6, "decoder": "eg3d"}),
 }
 FEW = Sampling(8, 8)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -15,12 +14,12 @@ from fface_hub.cameras import Camera, look_at
 from fface_hub.editing.edit import EditSettings, edit
 from fface_hub.errors import CancelledError, LayoutError, ModelError, OptimisationError
 from fface_hub.generators.base import Generator, GeometrySamples, Rule, Scene
-from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.latents import Latents
 from fface_hub.layouts import LabelClass, Layout
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
+from tests.tiny import solid_generator
 
 BALL = Layout("ball", (LabelClass("background", (0, 0, 0)), LabelClass("ball", (255, 0, 0)), LabelClass("spot", (0, 255, 0))))
 
@@ -245,36 +244,9 @@ def test_an_inversion_brings_its_own_camera_and_generator() -> None:
         edit(stranger, face, labels, settings=SETTINGS)
 
 
-@cache
-def tiny() -> TriplaneGenerator:
-    torch.manual_seed(0)
-    model = TriplaneGenerator(
-        mapping="pair",
-        z_dim=4,
-        appearance_z_dim=3,
-        mapping_multiplier=1.0,
-        latent_dim=16,
-        plane_resolution=16,
-        plane_channels=8,
-        channel_base=128,
-        channel_max=16,
-        decoder_hidden=16,
-        color_channels=3,
-        superresolution=None,
-        background="latent",
-        empty_logit=4.0,
-    )
-    with torch.no_grad():
-        last = model.decoder.geo_net[2]
-        last.weight[0] *= 20
-        last.bias[0] = -4
-        last.weight[1:] *= 4
-    return model.eval()
-
-
 @pytest.mark.parametrize("with_adapter", [False, True])
 def test_labels_of_a_random_triplane_move_towards_the_target(with_adapter: bool) -> None:
-    generator, face = tiny(), tiny().sample(1, 0, 1.0)
+    generator, face = solid_generator(), solid_generator().sample(1, 0, 1.0)
     adapter = None
     if with_adapter:
         adapter = Adapter(generator.layout.to_dict(), "a", generator.fingerprint, 8)
@@ -294,6 +266,6 @@ def test_labels_of_a_random_triplane_move_towards_the_target(with_adapter: bool)
 
 
 def test_an_adapter_of_another_generator_is_refused() -> None:
-    adapter = Adapter(tiny().layout.to_dict(), "org/faces", "0" * 64, 8)
+    adapter = Adapter(solid_generator().layout.to_dict(), "org/faces", "0" * 64, 8)
     with pytest.raises(ModelError, match="org/faces"):
-        edit(tiny(), tiny().mean_latents(), torch.zeros(16, 16, dtype=torch.int64), adapter)
+        edit(solid_generator(), solid_generator().mean_latents(), torch.zeros(16, 16, dtype=torch.int64), adapter)

@@ -23,37 +23,16 @@ from fface_hub.inversion.space import latent_space
 from fface_hub.metrics import psnr
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
+from tests.tiny import new_solid_generator
 
 QUICK = InvertSettings(resolution=32, rays=256, coarse=12, fine=12, w_steps=24, free_steps=10, tuning_steps=0)
 
 
-def tiny(seed: int = 0) -> TriplaneGenerator:
-    torch.manual_seed(seed)
-    generator = TriplaneGenerator(
-        mapping="pair",
-        z_dim=6,
-        appearance_z_dim=5,
-        latent_dim=24,
-        plane_resolution=16,
-        plane_channels=8,
-        channel_base=256,
-        channel_max=32,
-        color_channels=3,
-        decoder_hidden=16,
-        superresolution=None,
-        background="latent",
-    )
-    with torch.no_grad():
-        generator.get_parameter("decoder.geo_net.2.weight")[0] *= (
-            30  # random densities near 0 would be fog all over; these have inside and outside
-        )
-    generator.update_mean(500)
-    return generator
-
-
 @pytest.fixture(scope="module")
 def generator() -> TriplaneGenerator:
-    return tiny()
+    model = new_solid_generator(density=30.0, bias=0.0)
+    model.update_mean(500)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +133,7 @@ def test_tuning_copies_holds_the_geometry_and_comes_back_from_disk(
     views = [render(inversion.scene(), inversion.camera, 24).image for inversion in (result, loaded)]
     torch.testing.assert_close(views[0], views[1], atol=2e-3, rtol=0)  # only the backdrop was rounded
     with pytest.raises(ModelError, match="another generator"):
-        Inversion.load(tmp_path / "face", tiny(seed=1))
+        Inversion.load(tmp_path / "face", new_solid_generator(seed=1))
 
 
 def test_a_damaged_inversion_is_refused(generator: TriplaneGenerator, pivot: Inversion, tmp_path: Path) -> None:
