@@ -59,7 +59,8 @@ def invert(args: Namespace) -> None:
         say(inversion.crop.note)
     _show_and_save(Face(inversion, generator, args.generator), adapter, args, args.out)
     write_json({**inversion.losses, "seconds": inversion.seconds}, args.json)
-    say(f"PSNR {inversion.losses['psnr']:.1f} dB at {settings.resolution}² in {inversion.seconds:.0f} s; wrote {args.out}")
+    losses = inversion.losses
+    say(f"PSNR {losses['psnr']:.1f} dB, on the head {losses['psnr_head']:.1f} dB, in {inversion.seconds:.0f} s; wrote {args.out}")
 
 
 def edit(args: Namespace) -> None:

@@ -63,12 +63,13 @@ def invert(
         fit.run(callback)
     result = fit.best()
     pivot = _view(result, settings)
-    losses = {"psnr_before_tuning": _psnr(pivot, fit.target)}
+    solid = pivot.opacity[:, 0] > 0.5
+    losses = {"psnr_before_tuning": _psnr(pivot, fit.target), "psnr_head_before_tuning": _psnr(pivot, fit.target, solid)}
     if settings.tuning_steps:
         result = replace(result, generator=tune(generator, result, fit.target, settings, callback))
     final = _view(result, settings)
-    solid = pivot.opacity[:, 0] > 0.5
     losses["psnr"] = _psnr(final, fit.target)
+    losses["psnr_head"] = _psnr(final, fit.target, solid)
     losses["depth_change"] = float(depth_error(final.depth, pivot.depth, solid)) if bool(solid.any()) else 0.0
     return replace(result, losses=losses, seconds=time.perf_counter() - start)
 
@@ -92,8 +93,11 @@ def _view(inversion: Inversion, settings: InvertSettings) -> Rendering:
         return render(inversion.scene(), inversion.camera, settings.resolution, settings.sampling())
 
 
-def _psnr(view: Rendering, target: Tensor) -> float:
-    return float(psnr(view.raw[:, :3], target)[0])
+def _psnr(view: Rendering, target: Tensor, solid: Tensor | None = None) -> float:
+    """PSNR in dB of the whole picture, which the backdrop makes easy, or of the `solid [1,h,w]` head alone (0 where there is none)."""
+    if solid is not None and not bool(solid.any()):
+        return 0.0
+    return float(psnr(view.raw[:, :3], target, solid)[0])
 
 
 @dataclass

@@ -42,7 +42,8 @@ def portrait() -> Portrait:
 
 def test_the_reconstruction_looks_like_the_photo() -> None:
     losses = portrait().inversion.losses
-    assert losses["psnr"] >= 22, losses
+    # The backdrop can show anything, so the head must hold by itself.
+    assert losses["psnr"] >= 22 and losses["psnr_head"] >= 22, losses
 
 
 def test_tuning_makes_no_billboard() -> None:
