@@ -15,6 +15,7 @@ from fface_hub.doors import parse_json
 from fface_hub.errors import ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.shards import HeadShards, HeadSource, ShardSettings, write_shards
+from fface_hub.memory import keep_freed_memory
 from fface_hub.progress import Step
 from fface_hub.training.config import CONFIGS
 from fface_hub.training.trainer import Budget, Run, sheet_samples
@@ -50,6 +51,7 @@ def train(args: Namespace) -> None:
     """Draw the rendered heads that are missing, then train, or go on with what `--out` holds; the model is `--out`/model."""
     if args.config not in CONFIGS:
         raise ModelError(f"There is no training config '{args.config[:80]}': choose one of {', '.join(CONFIGS)}.")
+    keep_freed_memory()
     device = choose_device(args.device)
     init = TriplaneGenerator.from_pretrained(args.init, device=device) if args.init else None
     source, data = HeadSource(), args.data or args.out / "data"

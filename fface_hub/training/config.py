@@ -30,14 +30,14 @@ class TrainConfig:
     near: int = 6
     free: int = 4
     near_width: tuple[float, float] = (0.015, 0.12)
-    learning_rate: float = 1.2e-2
+    learning_rate: float = 6e-3
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: int = 50
-    decay: float = 0.5
+    decay: float = 0.85
     ema: float = 0.998
     bfloat16: bool = True
     weights: dict[str, float] = field(
-        default_factory=lambda: {"l1": 1.0, "l2": 4.0, "labels": 0.4, "depth": 1.0, "spread": 20.0, "opacity": 0.5}
+        default_factory=lambda: {"l1": 2.0, "l2": 8.0, "labels": 0.4, "depth": 1.0, "spread": 20.0, "opacity": 0.5}
     )
 
     def to_json(self, path: Path) -> None:
