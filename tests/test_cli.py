@@ -155,6 +155,8 @@ def test_mistakes_in_files_and_names_are_one_sentence(model: str, face: Path, tm
     assert "device" in refused(["render", str(face), "--out", str(tmp_path / "o"), "--device", "toaster"], capsys)
     assert "layout" in refused(["edit", str(face), str(text), "--layout", "no-such-layout", *out], capsys)
     assert "no sample set" in refused(["adapt", str(tmp_path), "--generator", model, *out], capsys)
+    assert "Give either a folder" in refused(["adapt", "--generator", model, *out], capsys)
+    assert "not trained on rendered heads" in refused(["adapt", "--heads", "eyes-19", "--generator", model, *out], capsys)
     wide = tmp_path / "wide.png"
     Image.new("RGB", (40, 20)).save(wide)
     assert "not square" in refused(["invert", str(wide), "--cropped", "--generator", model, *out], capsys)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-BENCHMARKS = {"fidelity": "fface_hub.benchmarks.fidelity"}
+BENCHMARKS = {"fewshot": "fface_hub.benchmarks.fewshot", "fidelity": "fface_hub.benchmarks.fidelity"}
 
 
 def benchmark(name: str) -> Callable[..., dict[str, Any]]:

@@ -13,7 +13,9 @@ from fface_hub.commands.folders import load_generator
 from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
 from fface_hub.doors import parse_json
 from fface_hub.errors import ModelError
+from fface_hub.generators.base import Generator
 from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.heads.samples import sample_set
 from fface_hub.heads.shards import HeadShards, HeadSource, ShardSettings, write_shards
 from fface_hub.memory import keep_freed_memory
 from fface_hub.progress import Step
@@ -25,9 +27,11 @@ from fface_hub.training.trainer import train as train_run
 def adapt(args: Namespace) -> None:
     """Fit an adapter to a sample folder and save it."""
     device = choose_device(args.device)
-    samples = SampleSet.load(args.samples)
+    if (args.samples is None) == (args.heads is None):
+        raise ModelError("Give either a folder of painted samples or --heads LAYOUT, which draws ten heads and paints them by the truth.")
     layout = choose_layout(args.layout) if args.layout else None
     generator = load_generator(args.generator, device)
+    samples = _drawn_samples(generator, args) if args.samples is None else SampleSet.load(args.samples)
     settings = FitSettings(seed=args.seed) if args.full else FitSettings.quick(seed=args.seed)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
@@ -45,6 +49,14 @@ def adapt(args: Namespace) -> None:
     seconds = time.perf_counter() - start
     write_json({"seconds": seconds, "samples": len(samples), "classes": len(adapter.layout), "losses": dict(last.losses)}, args.json)
     say(f"wrote the adapter for '{adapter.layout.name}' ({len(adapter.layout)} classes) to {args.out} after {seconds:.0f} s")
+
+
+def _drawn_samples(generator: Generator, args: Namespace) -> SampleSet:
+    """Ten faces of the bundled generator, labelled by the rendered heads that they stand for."""
+    if not isinstance(generator, TriplaneGenerator):
+        raise ModelError("This generator was not trained on rendered heads: paint samples on its own faces instead.")
+    with progress("samples") as bar:
+        return sample_set(HeadSource(), generator, choose_layout(args.heads), seed=args.seed, callback=bar)
 
 
 def train(args: Namespace) -> None:

@@ -44,6 +44,7 @@ def sample_set(
     candidates = range(seed * CANDIDATES * count, (seed + 1) * CANDIDATES * count)
     if candidates.stop > HELD_OUT_SEED:
         raise FFaceError(f"Seed {seed} would draw heads that are held out for measuring: choose a smaller seed.")
+    head_latents(source, generator, [candidates[0]])  # refuses a generator of other latents before the work
     seen = []
     for index, head in enumerate(candidates):
         labels = true_labels(source, head, look_at(YAWS[0]), resolution, layout)

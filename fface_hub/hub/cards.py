@@ -31,6 +31,8 @@ FIGURES = {
     "psnr_head": "PSNR on the head (dB)",
     "ssim": "SSIM",
     "miou": "mean IoU",
+    "generator_miou_base15": "mean IoU of the generator's own labels, base-15",
+    "classes": "classes",
     "miou_base15": "mean IoU, base-15",
     "depth_error": "depth error (world units)",
     "swap_psnr": "PSNR under another face's appearance (dB)",
