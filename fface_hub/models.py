@@ -110,8 +110,11 @@ class Model(ModelMixin, ConfigMixin):
         return self._stamped[1]
 
     def tuned_copy(self) -> Self:
-        """A copy whose weights may be tuned to one face; it keeps this model's fingerprint, so that its adapters still fit."""
-        twin = copy.deepcopy(self)
+        """A copy whose weights may be tuned to one face; it keeps this model's fingerprint, so that its adapters still fit.
+
+        Its parameters ask for gradients even if another thread has this model frozen at the moment.
+        """
+        twin = copy.deepcopy(self).requires_grad_(True)
         twin.origin = self.fingerprint
         return twin
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,17 +35,31 @@ class Step:
 Callback = Callable[[Step], None]
 
 
+_LOCK = threading.Lock()
+_HOLDERS: dict[nn.Parameter, int] = {}  # parameters that are frozen now, and by how many blocks
+
+
 @contextmanager
 def frozen(*models: object) -> Iterator[None]:
-    """Within the block no parameter of `models` asks for gradients (what is no module is left alone); afterwards all is as before."""
-    parameters = [p for model in models if isinstance(model, nn.Module) for p in model.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
+    """Within the block no parameter of `models` asks for gradients (what is no module is left alone); afterwards all is as before.
+
+    Several threads may freeze one model at the same time, as visitors of the page do: it thaws when the last of them is done.
+    """
+    parameters = {p for model in models if isinstance(model, nn.Module) for p in model.parameters()}
+    with _LOCK:
+        held = [p for p in parameters if p.requires_grad or p in _HOLDERS]
+        for parameter in held:
+            _HOLDERS[parameter] = _HOLDERS.get(parameter, 0) + 1
+            parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
+        with _LOCK:
+            for parameter in held:
+                _HOLDERS[parameter] -= 1
+                if not _HOLDERS[parameter]:
+                    del _HOLDERS[parameter]
+                    parameter.requires_grad_(True)
 
 
 def check_finite(value: Tensor, what: str, best: Any = None) -> None:
@@ -53,3 +68,9 @@ def check_finite(value: Tensor, what: str, best: Any = None) -> None:
         error = OptimisationError(f"{what} ran into numbers that are not finite and was stopped: try a smaller step size or another seed.")
         error.best = best
         raise error
+
+
+def check_gradients(parameters: Iterable[Tensor], what: str, best: Any = None) -> None:
+    """`check_finite` for the gradients of `parameters` together; before each step, so that no step can spoil what is optimised."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    check_finite(nn.utils.get_total_norm(gradients), what, best)

@@ -18,7 +18,7 @@ from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.losses import cross_entropy, dice_overlap
-from fface_hub.progress import Callback, Step, check_finite, frozen
+from fface_hub.progress import Callback, Step, check_finite, check_gradients, frozen
 from fface_hub.rendering.renderer import render_rays
 from fface_hub.rendering.sampling import Sampling
 
@@ -74,7 +74,7 @@ def fit(
     Adam with a OneCycle rate (cosine, from 1/25 of the peak), cross-entropy, after a fifth of the steps plus λ·DICE; LMTA on half of the
     batches. The same settings give the same adapter. `generator_id` (None: the id it was loaded by) is noted in it for people. `callback`
     gets a `Step` after each step, with the adapter so far as its `best`. Raises `ModelError` if a sample has no latents or those of another
-    generator, `LayoutError` if layouts do not fit, `OptimisationError` if the loss leaves the finite numbers.
+    generator, `LayoutError` if layouts do not fit, `OptimisationError` (with the adapter so far as `best`) for numbers that are not finite.
     """
     settings = settings or FitSettings()
     layout = layout or samples.layout
@@ -96,6 +96,7 @@ def fit(
             check_finite(loss.detach(), "The fit of the adapter", adapter)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
+            check_gradients(adapter.parameters(), "The fit of the adapter", adapter)
             optimiser.step()
             schedule.step()
             if callback is not None:

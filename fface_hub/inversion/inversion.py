@@ -49,7 +49,7 @@ class Inversion:
 
     def scene(self, latents: Latents | None = None) -> Scene:
         """The scene of `latents` (None: the photographed face; else an edited one, say) by this generator before this backdrop."""
-        scene = self.generator.scene(latents or self.latents)
+        scene = self.generator.scene(self.latents if latents is None else latents)
         return scene if self.backdrop is None else BackdropScene(scene, self.backdrop)
 
     def save(self, folder: str | Path, original: Generator) -> None:
@@ -71,22 +71,25 @@ class Inversion:
 
     @staticmethod
     def load(folder: str | Path, generator: Generator) -> Inversion:
-        """Inverse of `save`, for the `generator` it was made with. Raises `ModelError` for another one, and for damaged files."""
+        """Inverse of `save`, for the `generator` it was made with and on its device.
+
+        Raises `ModelError` for another generator, and for damaged files.
+        """
         folder = Path(folder)
         config = read_json(folder / CONFIG_FILE)
         if not isinstance(config, dict) or config.get("version") != VERSION or not _is_numbers(config.get("camera"), 25):
             raise ModelError(f"The folder '{folder.name}' holds no inversion that this program can read: invert the photo again.")
         if config.get("fingerprint") != generator.fingerprint:
             raise ModelError("This inversion was made with another generator: load that generator, or invert the photo again.")
-        backdrop = None
+        device, backdrop = generator.mean_latents().geometry.device, None
         if (folder / BACKDROP_FILE).exists():
             tensors = read_tensors(folder / BACKDROP_FILE)
-            if set(tensors) != {"texture", "camera"} or tensors["texture"].ndim != 3 or tensors["camera"].shape != (25,):
+            if set(tensors) != {"texture", "camera"} or not _is_picture(tensors["texture"]) or tensors["camera"].shape != (25,):
                 raise ModelError(f"The backdrop in '{folder.name}' is damaged: invert the photo again.")
-            backdrop = Backdrop(tensors["texture"].float(), Camera.from_vector(tensors["camera"][None].float()))
+            backdrop = Backdrop(tensors["texture"].float(), Camera.from_vector(tensors["camera"][None].float())).to(device)
         tuned = _with_differences(generator, read_tensors(folder / TUNING_FILE))
         camera = Camera.from_vector(torch.tensor([config["camera"]], dtype=torch.float32))
-        return Inversion(Latents.load(folder / LATENTS_FILE), camera, tuned, backdrop)
+        return Inversion(Latents.load(folder / LATENTS_FILE).to(device), camera.to(device), tuned, backdrop)
 
 
 def tuned_copy(generator: Generator) -> Generator:
@@ -126,6 +129,10 @@ def _with_differences(generator: Generator, differences: Mapping[str, Tensor]) -
             raise ModelError(f"The tuning has no place for the weight {key[:80]!r} in this generator: invert the photo again.")
         parameters[key].copy_(parameters[key] + value.to(parameters[key]))
     return tuned
+
+
+def _is_picture(texture: Tensor) -> bool:
+    return texture.ndim == 3 and len(texture) == 3 and texture.shape[1] == texture.shape[2] > 0 and texture.is_floating_point()
 
 
 def _is_numbers(value: object, count: int) -> bool:

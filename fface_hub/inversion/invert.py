@@ -26,7 +26,7 @@ from fface_hub.inversion.objective import InvertSettings, grid_rays, look_up, pi
 from fface_hub.inversion.space import LatentSpace, latent_space
 from fface_hub.inversion.tuning import tune
 from fface_hub.metrics import depth_error, psnr
-from fface_hub.progress import Callback, Step, check_finite, frozen
+from fface_hub.progress import Callback, Step, check_finite, check_gradients, frozen
 from fface_hub.rendering.renderer import render, render_rays
 
 PHOTO_SIDE = 256
@@ -54,9 +54,11 @@ def invert(
     Raises `ImageError`, `FaceNotFoundError`, and `OptimisationError` (with `best`) if numbers leave the finite ones.
     """
     settings = settings or InvertSettings()
+    if camera is not None and len(camera) != 1:
+        raise ValueError(f"an inversion takes one camera, and these are {len(camera)}")
     start = time.perf_counter()
     image, found = _framed(photo)
-    device = generator.default_camera.cam2world.device
+    device = generator.mean_latents().geometry.device
     guess = camera or (found.camera if found else generator.default_camera)
     fit = _Fit(generator, image.to(device), guess.to(device), settings, found)
     with frozen(generator):
@@ -143,6 +145,7 @@ class _Fit:
         # Free rows are many, and each is a small push of the whole face: they take smaller steps than the coordinates.
         groups = [([variables.coordinates], rate), ([variables.change], rate / 2), ([variables.rows], rate / 4)]
         optimiser = torch.optim.Adam([{"params": params, "lr": size} for params, size in groups], betas=(0.9, 0.99))
+        best = self.best()
         for index in range(settings.w_steps + settings.free_steps):
             free = index >= settings.w_steps
             preview = self.refresh(ROUGH_SIDE) if index % REFRESH == 0 else None
@@ -151,13 +154,15 @@ class _Fit:
                 group["lr"] = size * ramp(*stage)
             losses = self.losses(free)
             total = torch.stack(list(losses.values())).sum()
-            check_finite(total, "The inversion", best=self.best())
+            check_finite(total, "The inversion", best)
             optimiser.zero_grad()
             total.backward()
+            check_gradients((variables.coordinates, variables.change, variables.rows), "The inversion", best)
             optimiser.step()
+            best = self.best()
             if callback is not None:
                 report = {name: float(value.detach()) for name, value in losses.items()}
-                callback(Step(index + 1, settings.total, report, preview, self.best()))
+                callback(Step(index + 1, settings.total, report, preview, best))
         for value in (variables.coordinates, variables.change, variables.rows):
             value.requires_grad_(False)
         self.refresh(FINE_SIDE)

@@ -14,7 +14,7 @@ from fface_hub.cameras import Camera, look_at
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.inversion import Inversion, round_differences, tuned_copy
 from fface_hub.inversion.objective import InvertSettings, grid_rays, look_up, picture_losses, ramp
-from fface_hub.progress import Callback, Step, check_finite
+from fface_hub.progress import Callback, Step, check_finite, check_gradients
 from fface_hub.rendering.compositing import sample_weights
 from fface_hub.rendering.renderer import render_rays
 
@@ -90,6 +90,7 @@ def tune(generator: Generator, pivot: Inversion, target: Tensor, settings: Inver
         check_finite(total, "The tuning", best=pivot)
         optimiser.zero_grad(set_to_none=True)
         total.backward()
+        check_gradients(tuned.parameters(), "The tuning", best=pivot)
         optimiser.step()
         if callback is not None:
             callback(Step(done + index + 1, settings.total, {name: float(value.detach()) for name, value in losses.items()}, best=current))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fface_hub.cameras import look_at
@@ -21,7 +21,7 @@ from fface_hub.inversion.invert import invert
 from fface_hub.inversion.objective import InvertSettings, grid_rays, look_up, picture_losses, ramp
 from fface_hub.inversion.space import latent_space
 from fface_hub.metrics import psnr
-from fface_hub.progress import Step
+from fface_hub.progress import Step, frozen
 from fface_hub.rendering.renderer import render
 from tests.tiny import new_solid_generator
 
@@ -146,6 +146,15 @@ def test_a_damaged_inversion_is_refused(generator: TriplaneGenerator, pivot: Inv
         Inversion.load(tmp_path / "nothing", generator)
 
 
+def test_a_damaged_backdrop_is_refused(generator: TriplaneGenerator, pivot: Inversion, tmp_path: Path) -> None:
+    pivot.save(tmp_path / "face", generator)
+    texture = load_file(tmp_path / "face" / BACKDROP_FILE)["texture"]
+    for wrong in (texture[:2], texture[:, 1:], texture[None]):
+        save_file({"texture": wrong.contiguous(), "camera": pivot.camera.to_vector()[0]}, tmp_path / "face" / BACKDROP_FILE)
+        with pytest.raises(ModelError, match="backdrop"):
+            Inversion.load(tmp_path / "face", generator)
+
+
 def test_progress_is_reported_and_cancelling_keeps_the_best(generator: TriplaneGenerator, photo: Tensor) -> None:
     steps: list[Step] = []
 
@@ -177,6 +186,25 @@ def test_numbers_that_are_not_finite_stop_it_with_what_was_reached(
     with pytest.raises(OptimisationError) as caught:
         invert(generator, photo, settings=QUICK)
     assert isinstance(caught.value.best, Inversion) and caught.value.best.latents.geometry.isfinite().all()
+
+
+def test_gradients_that_are_not_finite_stop_it_even_in_the_last_step(
+    generator: TriplaneGenerator, photo: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edged(color: Tensor, target: Tensor, side: int, perceptual: None) -> dict[str, Tensor]:
+        return {"color": picture_losses(color, target, side)["color"] + (0 * color).sum().sqrt()}  # the root of 0 has no slope
+
+    monkeypatch.setattr(module, "picture_losses", edged)
+    with pytest.raises(OptimisationError) as caught:
+        invert(generator, photo, settings=replace(QUICK, w_steps=1, free_steps=0))
+    assert isinstance(caught.value.best, Inversion) and caught.value.best.latents.geometry.isfinite().all()
+
+
+def test_tuning_works_while_another_thread_holds_the_generator_frozen(generator: TriplaneGenerator, photo: Tensor) -> None:
+    with frozen(generator):
+        result = invert(generator, photo, settings=replace(QUICK, w_steps=1, free_steps=1, tuning_steps=1))
+        assert not any(parameter.requires_grad for parameter in generator.parameters())
+    assert isinstance(result.generator, TriplaneGenerator) and all(p.requires_grad for p in result.generator.parameters())
 
 
 @pytest.mark.parametrize(
