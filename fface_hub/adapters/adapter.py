@@ -71,9 +71,9 @@ class Adapter(Model):
 
     def initialise(self, random: torch.Generator) -> None:
         """Draw the weights afresh from `random`, biases zero."""
-        for name, parameter in self.named_parameters():
-            value = torch.randn(parameter.shape, generator=random) if name.endswith("weight") else torch.zeros(parameter.shape)
-            parameter.data.copy_(value)
+        with torch.no_grad():  # not through `.data`, whose changes a fingerprint does not notice
+            for name, parameter in self.named_parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=random) if name.endswith("weight") else torch.zeros(parameter.shape))
 
     def check(self, source: Scene | Generator) -> None:
         """Raise `ModelError` unless `source` comes from the generator this adapter was fitted on (tuned copies keep its fingerprint)."""
