@@ -93,8 +93,12 @@ def render(
     """Pictures, labels and depth of `scene` seen by `camera`, without gradients, `chunk` rays at a time (None: what suits the device).
 
     Batches: as many cameras as faces; or one face seen by many cameras; or many faces seen by one camera. `callback` is called after every
-    chunk and may raise `CancelledError`. Without `finish` the picture is the volume's own, not super-resolved.
+    chunk and may raise `CancelledError`. Without `finish` the picture is the volume's own, not super-resolved. Raises `ModelError` for an
+    adapter that was fitted on another generator; a plain function may relabel any scene.
     """
+    check = getattr(adapter, "check", None)
+    if check is not None:
+        check(scene)
     with torch.no_grad():
         if scene.batch == 1 and len(camera) > 1:
             one_each = [render(scene, camera[i], resolution, sampling, adapter, chunk, callback, finish) for i in range(len(camera))]

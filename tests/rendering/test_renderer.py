@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera, look_at, orbit
-from fface_hub.errors import CancelledError
+from fface_hub.errors import CancelledError, ModelError
 from fface_hub.generators.base import GeometrySamples, Rule, Scene
 from fface_hub.layouts import BASE_15
 from fface_hub.rendering.compositing import composite, composite_depth, sample_weights
@@ -141,6 +142,14 @@ def test_an_adapter_replaces_logits_and_nothing_else() -> None:
     assert adapted.logits.shape == (1, 6, 5, 5)
     assert adapted.logits[0, :3, 2, 2].tolist() == pytest.approx([0, 0, 0.3], abs=0.02)
     assert torch.equal(plain.image, adapted.image) and torch.equal(plain.depth, adapted.depth)
+
+
+def test_an_adapter_of_another_generator_is_refused() -> None:
+    scene, camera = Ball(torch.tensor([0.5])), look_at(0.0)
+    own, foreign = (Adapter(BASE_15.to_dict(), "org/faces", fingerprint, feature_channels=3) for fingerprint in ("ball", "cube"))
+    assert render(scene, camera, 3, Sampling(4, 0), adapter=own).logits.shape == (1, 15, 3, 3)
+    with pytest.raises(ModelError, match="org/faces"):
+        render(scene, camera, 3, Sampling(4, 0), adapter=foreign)
 
 
 def test_rays_are_differentiable_and_colour_is_optional() -> None:
