@@ -32,6 +32,8 @@ class Camera:
         return len(self.cam2world)
 
     def __getitem__(self, index: int | slice | Tensor) -> Camera:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} cameras")  # which also ends a `for` loop
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
         return Camera(self.cam2world[rows], self.intrinsics[rows])
 

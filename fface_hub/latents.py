@@ -29,6 +29,8 @@ class Latents:
         return len(self.geometry)
 
     def __getitem__(self, index: int | slice | Tensor) -> Latents:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} faces")  # which also ends a `for` loop
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
         return Latents(self.geometry[rows], self.appearance[rows])
 

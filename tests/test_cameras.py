@@ -80,6 +80,9 @@ def test_batches_are_picked_and_expanded_but_never_guessed() -> None:
     cameras = orbit(3)
     assert len(cameras[1]) == 1 and len(cameras[-1]) == 1 and len(cameras[1:]) == 2
     assert torch.equal(cameras[-1].cam2world, cameras.cam2world[2:])
+    assert [len(camera) for camera in cameras] == [1, 1, 1]
+    with pytest.raises(IndexError):
+        cameras[3]
     assert len(cameras[0].expand(4)) == 4
     with pytest.raises(ValueError, match="cannot expand 3"):
         cameras.expand(4)

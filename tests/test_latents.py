@@ -41,6 +41,9 @@ def test_appearance_of_another_face() -> None:
 def test_batches_are_joined_and_picked() -> None:
     both = Latents.cat([latents(1.0), latents(2.0, batch=2)])
     assert len(both) == 3 and len(both[0]) == 1 and (both[-1].geometry == 2).all() and len(both[1:]) == 2
+    assert [len(face) for face in both] == [1, 1, 1]
+    with pytest.raises(IndexError):
+        both[3]
 
 
 def test_a_detached_copy_is_on_its_own() -> None:
