@@ -172,11 +172,12 @@ def _optimise(task: _Task, callback: Callback | None) -> tuple[Latents, list[dic
     delta = noise.to(rows.device).repeat(1, rows.shape[1], 1).requires_grad_()
     optimiser = torch.optim.Adam([delta], lr=settings.learning_rate)
     best, lowest, history = task.face.latents, float("inf"), []
+    whole = settings.rays is None or settings.rays >= settings.resolution**2
     for index in range(1, settings.steps + 1):
         losses = task.losses(delta, random)
         check_finite(losses["loss"].detach(), "The edit", best)
         history.append({name: value.item() for name, value in losses.items()})
-        if settings.rays is not None or history[-1]["loss"] < lowest:  # losses of different rays do not compare: the latest is kept
+        if not whole or history[-1]["loss"] < lowest:  # losses of different rays do not compare: the latest is kept
             best, lowest = task.face.latents.offset(delta.detach().clone()), history[-1]["loss"]
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -198,13 +199,18 @@ def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | No
         generator, scene, latents, camera = inversion.generator, inversion.scene, inversion.latents, camera or inversion.camera
     if len(latents) != 1:
         raise ValueError(f"an edit is of one face, and these are latents of {len(latents)}")
-    return _Face(generator, scene, latents.detach(), (camera or generator.default_camera).to(latents.geometry.device))
+    camera = (camera or generator.default_camera).to(latents.geometry.device)
+    if len(camera) != 1:
+        raise ValueError(f"an edit is seen by one camera, and these are {len(camera)}")
+    return _Face(generator, scene, latents.detach(), camera)
 
 
 def _check_labels(target: Tensor, original: Tensor | None, layout: Layout) -> None:
     for labels in (target,) if original is None else (target, original):
-        if labels.ndim != 2 or labels.shape[0] != labels.shape[1] or labels.dtype != torch.int64:
+        if labels.ndim != 2 or labels.shape[0] != labels.shape[1] or labels.numel() == 0:
             raise LayoutError(f"The painted label map must be square, and this one is {' × '.join(map(str, labels.shape[::-1]))}.")
+        if labels.dtype != torch.int64:
+            raise LayoutError(f"The painted label map must hold class ids as int64, and this one is {labels.dtype}: convert it.")
         if int(labels.min()) < 0 or int(labels.max()) >= len(layout):
             raise LayoutError(f"The painted label map has classes beyond the {len(layout)} of layout '{layout.name}'.")
     if original is not None and original.shape != target.shape:

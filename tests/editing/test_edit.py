@@ -145,11 +145,12 @@ def test_a_stroke_that_vanishes_at_the_edits_size_is_told() -> None:
         edit(BallGenerator(), FACE, painted, settings=SETTINGS, original_labels=shown)
 
 
-def test_the_best_step_is_kept_and_previews_come_as_often_as_asked() -> None:
+@pytest.mark.parametrize("rays", [None, 32 * 32])  # as many as there are: the same ones in every step
+def test_the_best_step_is_kept_and_previews_come_as_often_as_asked(rays: int | None) -> None:
     steps: list[Step] = []
     target = labels_of(BallGenerator(), moved(0.3, 0.0, 0.0))
     # A rate so high that the last step is not the best.
-    settings = replace(SETTINGS, steps=11, learning_rate=0.6, preview_every=4)
+    settings = replace(SETTINGS, steps=11, learning_rate=0.6, preview_every=4, rays=rays)
     result = edit(BallGenerator(), FACE, target, settings=settings, callback=steps.append)
     losses = [step.losses["loss"] for step in steps]
     assert [step.index for step in steps] == list(range(1, 12))
@@ -212,11 +213,23 @@ def test_perceptual_loss_sees_the_picture_with_the_region_greyed_out() -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [torch.zeros(32, 16, dtype=torch.int64), torch.full((32, 32), 3), torch.full((32, 32), -1), torch.zeros(1, 32, 32, dtype=torch.int64)],
+    [
+        torch.zeros(32, 16, dtype=torch.int64),
+        torch.full((32, 32), 3),
+        torch.full((32, 32), -1),
+        torch.zeros(1, 32, 32, dtype=torch.int64),
+        torch.zeros(0, 0, dtype=torch.int64),
+        torch.zeros(32, 32, dtype=torch.uint8),
+    ],
 )
 def test_labels_that_do_not_fit_are_refused(labels: Tensor) -> None:
     with pytest.raises(LayoutError):
         edit(BallGenerator(), FACE, labels, settings=SETTINGS)
+
+
+def test_one_face_is_seen_by_one_camera() -> None:
+    with pytest.raises(ValueError, match="one camera"):
+        edit(BallGenerator(), FACE, torch.zeros(32, 32, dtype=torch.int64), camera=look_at(torch.tensor([0.0, 10.0])), settings=SETTINGS)
 
 
 @dataclass
