@@ -151,8 +151,9 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
             rows = self._rows(early, late)
         return Latents(rows, rows[:, None])
 
+    @torch.no_grad()
     def sample(self, count: int, seed: int, truncation: float = 0.7) -> Latents:
-        """`count` faces drawn with `seed`, the same on every machine; the first faces do not depend on the count."""
+        """`count` faces drawn with `seed`, the same on every machine; the first faces do not depend on the count. Without gradients."""
         return self.map(*self._draw(count, seed), truncation)
 
     @torch.no_grad()
@@ -234,7 +235,10 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
     def _same(self, geometry: Tensor, appearance: Tensor) -> bool:
         """Whether both halves are one variable (or equal, where no gradient tells them apart)."""
         if torch.is_grad_enabled() and (geometry.requires_grad or appearance.requires_grad):
-            return geometry.data_ptr() == appearance.data_ptr() and geometry.requires_grad == appearance.requires_grad
+            # Two variables may share memory (`detach` does), and two views of one variable may start at the same number.
+            first, second = ((x._base if x._is_view() else x) for x in (geometry, appearance))
+            alike = geometry.data_ptr() == appearance.data_ptr() and geometry.stride() == appearance.stride()
+            return first is second and alike and geometry.shape == appearance.shape
         return torch.equal(geometry, appearance)
 
     def _statistics_of(self, appearance: Tensor) -> Statistics:

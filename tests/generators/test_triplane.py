@@ -148,6 +148,14 @@ def test_equal_halves_need_no_second_pass(pair: TriplaneGenerator, monkeypatch: 
     torch.testing.assert_close(once.planes, twice.planes)
 
 
+def test_one_variable_is_told_from_two_that_share_memory(pair: TriplaneGenerator) -> None:
+    w = torch.zeros(1, pair.num_rows, 16, requires_grad=True)
+    rows = w + 1  # as `map` gives them: the appearance is a view of the geometry
+    assert pair._same(rows, rows[:, None][:, 0]) and pair._same(w, w) and pair._same(w.reshape(1, 1, -1, 16)[:, 0], w)
+    assert not pair._same(w, w.detach()) and not pair._same(w, w.detach().requires_grad_())
+    assert not pair._same(rows, rows[:, :1].expand_as(rows))  # the first row for all, at the same address
+
+
 def test_an_edit_starts_with_the_gradient_of_held_statistics(pair: TriplaneGenerator) -> None:
     """Geometry that equals the appearance in value must still not move the statistics: only one of the two is being edited."""
     held = pair.sample(1, 1).detach()
