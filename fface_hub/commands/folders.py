@@ -12,11 +12,12 @@ from pathlib import Path
 
 import torch
 
-from fface_hub.doors import read_json, save_label_map, to_image
+from fface_hub.doors import read_json, save_label_map
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator, Rendering
 from fface_hub.inversion.inversion import Inversion
 from fface_hub.layouts import Layout
+from fface_hub.rendering.export import save_png
 
 RECORD = "face.json"
 
@@ -67,7 +68,7 @@ def load_face(source: str, generator_id: str, device: torch.device) -> Face:
 def save_face(folder: Path, face: Face, rendering: Rendering, layout: Layout) -> None:
     """Write `face` and its `rendering`, whose labels are of `layout`. Raises `OSError`."""
     face.inversion.save(folder, face.original)
-    to_image(rendering.image[0]).save(folder / "picture.png")
+    save_png(rendering.image[0], folder / "picture.png")
     save_label_map(rendering.labels[0].cpu(), layout, folder / "labels.png")
     name = str(Path(face.generator_id).resolve()) if Path(face.generator_id).is_dir() else face.generator_id
     (folder / RECORD).write_text(json.dumps({"generator": name}) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from fface_hub.commands.folders import Face, load_face
 from fface_hub.commands.support import choose_device, progress, say
 from fface_hub.doors import save_label_map, to_image
 from fface_hub.generators.base import Scene
-from fface_hub.rendering.export import save_glb, save_mp4
+from fface_hub.rendering.export import save_glb, save_mp4, save_png
 from fface_hub.rendering.mesh import extract_mesh
 from fface_hub.rendering.renderer import render as render_view
 from fface_hub.rendering.views import depth_to_image, five_views, normals_to_image, orbit_frames, strip
@@ -28,7 +28,7 @@ def render(args: Namespace) -> None:
     if "views" in args.only:
         with progress("five views") as callback:
             views = five_views(scene, args.resolution, adapter, callback=callback)
-        to_image(strip(views.image)).save(args.out / "views.png")
+        save_png(strip(views.image), args.out / "views.png")
     if "orbit" in args.only:
         with progress("orbit") as callback:
             save_mp4(orbit_frames(scene, args.frames, args.resolution, callback=callback).image, args.out / "orbit.mp4", args.fps)

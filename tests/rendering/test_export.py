@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
-from fface_hub.rendering.export import save_glb, save_mp4
+from fface_hub.rendering.export import MARK, save_glb, save_mp4, save_png
 from fface_hub.rendering.mesh import Mesh
 
 
@@ -27,6 +28,13 @@ def test_a_film_has_its_frames_size_and_colours(tmp_path: Path) -> None:
     assert np.abs(np.array(reds) - np.linspace(25.5, 229.5, 5)).max() < 6
     data = (tmp_path / "orbit.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")  # the index stands in front: playing starts before the download ends
+
+
+def test_a_picture_is_marked_as_computer_made(tmp_path: Path) -> None:
+    save_png(torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1).expand(3, 4, 4), tmp_path / "face.png")
+    with Image.open(tmp_path / "face.png") as picture:
+        assert picture.text == {"Comment": MARK}
+        assert picture.getpixel((0, 0)) == (0, 128, 255)
 
 
 def test_odd_sides_become_even(tmp_path: Path) -> None:
