@@ -85,7 +85,7 @@ def _surface(grid: np.ndarray, level: float, bounds: float) -> tuple[np.ndarray,
     solid = np.asarray(ndimage.binary_fill_holes(np.pad(grid > level, 1)))
     closed = np.pad(grid, 1)
     closed[solid & (closed <= level)] = 2 * level
-    # Beyond ten times the level it makes no difference to where the surface is, but steep steps make the triangles ragged.
+    # Beyond twice the level it makes no difference to where the surface is, but steep steps make the triangles ragged.
     vertices, faces, _, _ = marching_cubes(np.minimum(closed, 2 * level), level, gradient_direction="ascent")
     spacing = 2 * bounds / (len(grid) - 1)
     return ((vertices - 1) * spacing - bounds).astype(np.float32), faces.astype(np.int32)

@@ -80,7 +80,7 @@ def normals(depth: Tensor, camera: Camera) -> Tensor:
     Along each picture axis the nearer of the two neighbours is used, so a silhouette does not bend the normals beside it.
     """
     batch, _, height, width = depth.shape
-    origins, directions = camera.expand(batch).rays(height)
+    origins, directions = camera.to(depth.device).expand(batch).rays(height)
     points = (origins + directions * depth.reshape(batch, -1, 1)).movedim(1, 2).reshape(batch, 3, height, width)
     across, down = _short_difference(points, 3), _short_difference(points, 2)
     # Picture x runs along camera x and picture y along camera down, so down × across points back towards the camera.
@@ -100,7 +100,7 @@ def normals_to_image(depth: Tensor, camera: Camera, opacity: Tensor | None = Non
     """Normals as colours in camera axes: red to the right, green up, blue towards the viewer; black where `opacity` shows no surface."""
     world = normals(depth, camera)
     # World to camera is the transposed rotation; then y up and z towards the viewer instead of OpenCV's y down and z forward.
-    rotation = camera.expand(len(depth)).cam2world[:, :3, :3]
+    rotation = camera.to(depth.device).expand(len(depth)).cam2world[:, :3, :3]
     local = torch.einsum("bij,bihw->bjhw", rotation, world) * world.new_tensor([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1)
     return local if opacity is None else local.masked_fill(opacity < SOLID, -1.0)
 
