@@ -31,8 +31,8 @@ class LabelClass:
 class Layout:
     """Ordered classes `0..K-1`.
 
-    Raises `LayoutError` for no classes or more than 64, names that are empty, long, unprintable or equal up to case, colours that
-    repeat or leave 0..255, a parent that is the class itself, and parents in a ring.
+    Raises `LayoutError` for no classes or more than 64, names that are empty, long, unprintable, padded with spaces or equal up to case,
+    colours that repeat or leave 0..255, a parent that is the class itself, and parents in a ring.
     """
 
     name: str
@@ -130,8 +130,8 @@ class Layout:
 
 
 def _check_name(name: Any, what: str) -> None:
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise LayoutError(f"A {what} name must be 1 to {MAX_NAME_LENGTH} printable characters.")
+    if not isinstance(name, str) or not name or name != name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise LayoutError(f"A {what} name must be 1 to {MAX_NAME_LENGTH} printable characters, without spaces around them.")
 
 
 _BASE = (

@@ -65,6 +65,7 @@ def test_a_layout_survives_its_json_form() -> None:
         ([LabelClass("nose", (0, 0, 1.0))], "from 0 to 255"),  # pyright: ignore[reportArgumentType]
         ([LabelClass(" ", (1, 1, 1))], "printable"),
         ([LabelClass("a\nb", (1, 1, 1))], "printable"),
+        ([LabelClass("nose", (1, 1, 1)), LabelClass("nose ", (2, 2, 2))], "without spaces"),
         ([LabelClass("n" * 41, (1, 1, 1))], "1 to 40"),
         ([LabelClass("a", (1, 1, 1), "b"), LabelClass("b", (2, 2, 2), "a")], "ring"),
         ([LabelClass("a", (1, 1, 1), "a")], "ring"),
