@@ -214,7 +214,9 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         """
         geometry, appearance = latents.geometry, latents.appearance
         if appearance.shape[1] != 1:
-            raise ModelError("A tri-plane scene takes one appearance for the whole face: make a composite for one per class.")
+            raise ModelError(
+                f"A tri-plane scene takes one appearance for the whole face, and these latents have {appearance.shape[1]}: choose one."
+            )
         appearance = appearance[:, 0]
         normalised, statistics = self.normalise(self.planes(geometry))
         if not self._same(geometry, appearance):
