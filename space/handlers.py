@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import gradio as gr
 import spaces
@@ -17,17 +18,18 @@ from PIL import Image
 from fface_hub import Adapter, Generator, edit, invert, render
 from fface_hub.cameras import FIVE_VIEWS
 from fface_hub.doors import read_image, save_label_map, to_image, to_tensor
-from fface_hub.editing.edit import EditSettings
-from fface_hub.errors import CancelledError, FFaceError
+from fface_hub.editing.edit import EditResult, EditSettings
+from fface_hub.errors import CancelledError, FFaceError, ModelError
 from fface_hub.inversion.align import crop, find_face
 from fface_hub.progress import Callback, Step
 from fface_hub.rendering.export import save_glb, save_mp4, save_png
 from fface_hub.rendering.mesh import extract_mesh
 from fface_hub.rendering.sampling import Sampling
 from fface_hub.rendering.views import five_views, orbit_frames
-from fface_hub.sources import bundled_names
+from fface_hub.sources import bundled_names, is_hub_id
 from space.painting import editor_value, hex_color, overlay, painted_labels, palette_css
 from space.state import JOBS, Job, Session
+from space.toasts import plainly, plainly_streaming
 
 GENERATOR_ID = "heads-triplane"
 OWN_LAYOUT = "base-15 (the generator's own)"
@@ -35,51 +37,29 @@ RESOLUTION = 128
 SAMPLING = Sampling(coarse=24, fine=24)
 ORBIT_FRAMES = 24
 
-Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 
 @functools.cache
 def generator() -> Generator:
-    """The bundled generator, loaded once for all visitors; it is never written to."""
-    return Generator.from_pretrained(GENERATOR_ID)
+    """The bundled generator, loaded once for all visitors; it is never written to, and never asks for gradients."""
+    return _read_only(Generator.from_pretrained(GENERATOR_ID))
 
 
 @functools.cache
 def bundled_adapter(name: str) -> Adapter:
-    """A bundled adapter, loaded once for all visitors."""
-    return Adapter.from_pretrained(name)
+    """A bundled adapter, loaded once for all visitors; read-only like the generator."""
+    return _read_only(Adapter.from_pretrained(name))
+
+
+def _read_only(model: Value) -> Value:
+    """`model` with frozen weights: work on them, such as tuning, happens on copies."""
+    return model.requires_grad_(False) if isinstance(model, torch.nn.Module) else model
 
 
 def layout_choices() -> list[str]:
     """Layouts that can be painted in at once."""
     return [OWN_LAYOUT, *bundled_names("Adapter")]
-
-
-def plainly(handler: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
-    """Errors written for users become a toast; anything else is a fault of ours, logged by gradio and shown as one plain sentence."""
-
-    @functools.wraps(handler)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
-        try:
-            return handler(*args, **kwargs)
-        except FFaceError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return wrapped
-
-
-def plainly_streaming(handler: Callable[Arguments, Iterator[Value]]) -> Callable[Arguments, Iterator[Value]]:
-    """`plainly` for handlers that yield."""
-
-    @functools.wraps(handler)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Value]:
-        try:
-            yield from handler(*args, **kwargs)
-        except FFaceError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return wrapped
 
 
 # ── showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -123,6 +103,7 @@ def palette(session: Session, chosen: str | None = None) -> tuple[Any, str, Any]
     return gr.Radio(choices=names, value=name), palette_css(session.layout), brush(session, name)
 
 
+@plainly
 def brush(session: Session | None, name: str | None, size: int = 14) -> Any:
     """The editor with a brush of the class's colour; strokes already made stay."""
     if session is None or name not in session.layout.names:
@@ -148,19 +129,25 @@ def draw_face(seed: float | None, layout_id: str, opacity: float) -> tuple[Any, 
     """A face from a seed."""
     if seed is None or not 0 <= seed < 2**31:
         raise FFaceError("The seed must be a whole number from 0 to 2147483647.")
-    model = generator()
-    session = Session(model, model.default_camera, [model.sample(1, int(seed), truncation=0.9)], name=f"seed-{int(seed)}")
-    session.adapter = find_adapter(layout_id, session)
+    model, adapter = generator(), find_adapter(layout_id)
+    latents = model.sample(1, int(seed), truncation=0.9)
+    session = Session(model, model.default_camera, [latents], adapter=adapter, name=f"seed-{int(seed)}")
     return started(session, opacity, f"Face of seed {int(seed)}. Choose a class, paint, and press Apply.")
 
 
-def find_adapter(layout_id: str, session: Session) -> Adapter | None:
-    """The adapter of a layout choice: None for the generator's own layout; a bundled name, or `org/name` from the Hub."""
+def find_adapter(layout_id: str | None) -> Adapter | None:
+    """The adapter of a layout choice: None for the generator's own layout; a bundled name, or `org/name` from the Hub.
+
+    Never a folder: a visitor has no business in the server's. `ModelError` if there is none, or it is for another generator.
+    """
     layout_id = (layout_id or "").strip()
     if layout_id in ("", OWN_LAYOUT):
         return None
-    adapter = bundled_adapter(layout_id) if layout_id in bundled_names("Adapter") else Adapter.from_pretrained(layout_id)
-    adapter.check(session.generator)
+    bundled = bundled_names("Adapter")
+    if layout_id not in bundled and not is_hub_id(layout_id):
+        raise ModelError(f"There is no layout '{layout_id[:60]}': choose one of the list, or write org/name for one on the Hub.")
+    adapter = bundled_adapter(layout_id) if layout_id in bundled else Adapter.from_pretrained(layout_id)
+    adapter.check(generator())
     return adapter
 
 
@@ -168,11 +155,11 @@ def find_adapter(layout_id: str, session: Session) -> Adapter | None:
 def photo_chosen(path: str | None) -> tuple[Any, Any, str]:
     """Find the face in an uploaded photo and show the square that will be used."""
     if path is None:
-        return gr.skip(), None, "Upload a portrait, or draw a face from a seed."
+        return None, None, "Upload a portrait, or draw a face from a seed."
     photo = read_image(Path(path))
     face = find_face(photo)
     square = crop(photo, face.box, 512)
-    return square, (square, face), f"{face.note} Press Make it 3-D."
+    return square, (square, face), f"{face.note} Press Make it 3-D.".strip()
 
 
 @plainly_streaming
@@ -186,33 +173,31 @@ def invert_photo(
     if not consent:
         raise FFaceError("Tick the box that says that the person in the photo has agreed, then press Make it 3-D again.")
     square, face = chosen
-    job = start_job(request, lambda report: invert(generator(), to_tensor(square), camera=face.camera, callback=report))
-    for step in job:
-        progress((step.index, step.total), desc="Looking for this face in the generator")
-    inversion = finished(job)
-    session = Session(inversion.generator, inversion.camera, [inversion.latents], inversion, name="photo")
-    session.adapter = find_adapter(layout_id, session)
+    model, adapter = generator(), find_adapter(layout_id)
+    with running(request, lambda report: invert(model, to_tensor(square), camera=face.camera, callback=report)) as job:
+        for step in job:
+            progress((step.index, step.total), desc="Looking for this face in the generator")
+        inversion = job.result()
+    session = Session(inversion.generator, inversion.camera, [inversion.latents], inversion, adapter, name="photo")
     yield started(session, opacity, f"Reconstructed in {inversion.seconds:.0f} s. Choose a class, paint, and press Apply.")
 
 
-def start_job(request: gr.Request, work: Callable[[Callable[[Step], None]], Value]) -> Job[Value]:
-    """Run `work` beside the page; an earlier job of the same visitor is stopped first."""
+@contextmanager
+def running(request: gr.Request, work: Callable[[Callable[[Step], None]], Value]) -> Iterator[Job[Value]]:
+    """`work` beside the page: an earlier job of the same visitor is stopped first, and this one when the block is left."""
+    cancel(request)
     key = str(request.session_hash)
-    if (earlier := JOBS.pop(key, None)) is not None:
-        earlier.cancel()
     job = JOBS[key] = Job(work)
-    return job
-
-
-def finished(job: Job[Value]) -> Value:
-    """The job's result, and the job forgotten."""
-    for key in [k for k, other in JOBS.items() if other is job]:
-        del JOBS[key]
-    return job.result()
+    try:
+        yield job
+    finally:
+        job.cancel()
+        if JOBS.get(key) is job:
+            del JOBS[key]
 
 
 def cancel(request: gr.Request) -> str:
-    """Stop this visitor's running work."""
+    """Stop this visitor's running work: by the Cancel button, or because the page was closed."""
     job = JOBS.get(str(request.session_hash))
     if job is None:
         return "Nothing is running."
@@ -236,7 +221,7 @@ def layout_chosen(session: Session | None, layout_id: str, opacity: float) -> tu
     """Show the same face with the labels of another layout."""
     if session is None:
         return (gr.skip(),) * 8
-    session.adapter = find_adapter(layout_id, session)
+    session.adapter = find_adapter(layout_id)
     return started(session, opacity, f"Labels in the layout {session.layout.name}: {len(session.layout)} classes.")
 
 
@@ -267,23 +252,25 @@ def apply(
         raise FFaceError("Nothing is painted yet: choose a class and paint over the face, then press Apply.")
     settings = EditSettings() if overlap else EditSettings(overlap_weight=0.0)
     source = session.latents if session.inversion is None else dataclasses.replace(session.inversion, latents=session.latents)
-    job = start_job(
-        request,
-        lambda report: edit(
-            session.generator, source, target, session.adapter, session.camera, settings, report, original_labels=session.labels
-        ),
-    )
     first, _ = before_after(session)
-    for step in job:
-        progress((step.index, step.total), desc="Moving the face towards the paint")
-        if step.preview is not None:
-            preview = to_image(step.preview).resize((512, 512), Image.Resampling.BICUBIC)
-            yield session, gr.skip(), (first, preview), gr.skip(), gr.skip(), f"Step {step.index} of {step.total}"
+
+    def work(report: Callback) -> EditResult:
+        return edit(session.generator, source, target, session.adapter, session.camera, settings, report, original_labels=session.labels)
+
     try:
-        result = finished(job)
-    except CancelledError as error:
-        yield session, gr.skip(), before_after(session), gr.skip(), gr.skip(), str(error)
-        return
+        with running(request, work) as job:
+            for step in job:
+                progress((step.index, step.total), desc="Moving the face towards the paint")
+                if step.preview is not None:
+                    preview = to_image(step.preview).resize((512, 512), Image.Resampling.BICUBIC)
+                    yield session, gr.skip(), (first, preview), gr.skip(), gr.skip(), f"Step {step.index} of {step.total}"
+            result = job.result()
+    except Exception as error:  # the last preview makes way for the face as it was; strokes stay
+        said = "The edit was not made; the face and your strokes are as they were."
+        yield session, gr.skip(), before_after(session), gr.skip(), gr.skip(), str(error) if isinstance(error, CancelledError) else said
+        if isinstance(error, CancelledError):
+            return
+        raise
     session.history.append(result.latents)
     value = show(session, opacity)
     region = result.region.bool()
@@ -335,7 +322,7 @@ def show_five_views(session: Session | None, show_labels: bool, progress=gr.Prog
 
 @plainly
 @spaces.GPU(duration=120)
-def make_video_and_mesh(session: Session | None, progress=gr.Progress()) -> tuple[str, str, Any, Any, str]:
+def make_video_and_mesh(session: Session | None, progress=gr.Progress()) -> tuple[str, str | None, Any, Any, str]:
     """Orbit video and coloured mesh of the current face, to look at and to download."""
     session = need(session)
     scene = session.scene()
@@ -343,7 +330,10 @@ def make_video_and_mesh(session: Session | None, progress=gr.Progress()) -> tupl
     video, mesh = str(session.path(".mp4")), str(session.path(".glb"))
     save_mp4(F.interpolate(frames.image, size=(384, 384), mode="bicubic", antialias=True), video, fps=12)
     progress((1, 1), desc="Building the mesh")
-    with torch.no_grad():
+    video_button = gr.DownloadButton(value=video, interactive=True)
+    try:
         save_glb(extract_mesh(scene), mesh)
-    video_button, mesh_button = (gr.DownloadButton(value=path, interactive=True) for path in (video, mesh))
+    except ModelError as error:  # a face may have no closed surface; the video is kept
+        return video, None, video_button, gr.DownloadButton(value=None, interactive=False), f"The orbit video is ready. {error}"
+    mesh_button = gr.DownloadButton(value=mesh, interactive=True)
     return video, mesh, video_button, mesh_button, "The orbit video and the mesh are ready."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 
@@ -18,8 +19,8 @@ INTRO = (
 )
 CONSENT = "I am the person in the photo, or that person has agreed to this edit."
 NOTE = (
-    "Photos stay in this visit's memory and are never stored. Downloads carry a note that they are computer-made. "
-    "Do not use edited faces of real people to deceive anyone."
+    "Photos go to the computer that runs this page and to nobody else, and are deleted there within about two hours of your last click. "
+    "The picture file carries a note that it is computer-made. Do not use edited faces of real people to deceive anyone."
 )
 
 
@@ -40,6 +41,11 @@ def build() -> gr.Blocks:
     return page
 
 
+def unopened(payload: Any) -> str | None:
+    """The path of an uploaded file (which gradio has checked to be one), or None; the file itself is not looked at."""
+    return None if payload is None else payload.path
+
+
 def _face_controls() -> SimpleNamespace:
     """Where the face comes from, and the classes it is painted in."""
     gr.Markdown("### 1 · Face")
@@ -49,6 +55,8 @@ def _face_controls() -> SimpleNamespace:
             draw = gr.Button("Draw a face", variant="primary", elem_id="draw")
         with gr.Tab("From a photo", elem_id="photo-tab"):
             upload = gr.Image(type="filepath", sources=["upload", "clipboard"], label="Portrait", height=200, elem_id="photo")
+            # What a visitor sends is judged by our reader, which says what is wrong with it, and not by gradio's.
+            upload.preprocess = unopened  # pyright: ignore[reportAttributeAccessIssue]
             square = gr.Image(label="The square that will be used", interactive=False, height=170, elem_id="square")
             consent = gr.Checkbox(False, label=CONSENT, elem_id="consent")
             make = gr.Button("Make it 3-D", variant="primary", elem_id="make")
@@ -134,6 +142,7 @@ def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, res
     }
     drawing = (handlers.draw_face, [face.seed, face.layout, paint.opacity], face_outputs)
     page.load(*drawing).success(**views_event)
+    page.unload(handlers.cancel)
     face.draw.click(*drawing).success(**views_event)
     face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo_square, result.status])
     inverting = [photo_square, face.consent, face.layout, paint.opacity]
