@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -173,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if all went well, 2 for a mistake of the user, 130 after Ctrl-C."""
     args = build_parser().parse_args(arguments)
     try:
+        _check_outputs(args)
         getattr(import_module(HANDLERS[args.command]), args.command)(args)
     except FFaceError as error:
         return _complain(str(error))
@@ -189,6 +191,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain("The GPU has not enough memory: use --device cpu, or a smaller --resolution.")
     return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """`FFaceError` if `--out` or `--json` could not be written: better said now than after hours of work that is lost with it."""
+    for option, path, folder in (("--out", getattr(args, "out", None), True), ("--json", getattr(args, "json", None), False)):
+        if path is None:
+            continue
+        if path.exists() and path.is_dir() != folder:
+            what, wanted = ("file", "folder") if folder else ("folder", "file")
+            raise FFaceError(f"{option}: '{path}' is a {what}, and the name of a {wanted} is needed.")
+        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not os.access(nearest, os.W_OK) or not (nearest.is_dir() or nearest == path):
+            raise FFaceError(f"{option}: '{path}' cannot be written, since you may not write into '{nearest}': choose another place.")
 
 
 def _complain(sentence: str) -> int:

@@ -114,7 +114,7 @@ def _done(action: Action) -> str:
 
 
 def _unreachable(id: str, action: Action) -> str:
-    advice = "use a bundled model by its plain name, or a folder" if action == "load" else "or save to a folder and push later"
+    advice = "or use a bundled model by its plain name, or a folder" if action == "load" else "or save to a folder and push later"
     return f"The model '{id}' could not be {_done(action)} the Hub, which cannot be reached: check the network connection, {advice}."
 
 

@@ -164,8 +164,38 @@ def test_mistakes_in_files_and_names_are_one_sentence(model: str, face: Path, tm
     unknown = tmp_path / "unknown.png"
     Image.new("RGB", (16, 16), (1, 2, 3)).save(unknown)
     refused(["edit", str(face), str(unknown), *out], capsys)
-    assert "cannot be used" in refused(["render", str(face), "--out", str(text), "--device", "cpu"], capsys)
+    assert "is a file" in refused(["render", str(face), "--out", str(text), "--device", "cpu"], capsys)
     assert "too large" in refused(["render", "99999999999", *out], capsys)
+
+
+def test_what_cannot_be_written_is_told_before_any_work(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fface_hub.commands.models.load_generator", lambda *_: pytest.fail("the work was begun"))
+    file = tmp_path / "file"
+    file.write_text("")
+    command = ["benchmark", "fidelity", "--generator", model, "--device", "cpu", "--json"]
+    assert "name of a file is needed" in refused([*command, str(tmp_path)], capsys)
+    assert "cannot be written" in refused([*command, str(file / "report.json")], capsys)
+    assert "name of a folder is needed" in refused(["adapt", str(tmp_path), "--out", str(file)], capsys)
+    assert "cannot be written" in refused(["adapt", str(tmp_path), "--out", str(file / "adapter")], capsys)
+
+
+def test_bad_layouts_and_label_maps_are_one_sentence(face: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    classes = [{"name": f"class {i}", "color": [i % 256, i // 256, 0]} for i in range(300)]
+    twice = [{"name": "Nose", "color": [1, 2, 3]}, {"name": "nose", "color": [1, 2, 4]}]
+    for name, some, sentence in (("many", classes, "has 300"), ("none", [], "has 0"), ("twice", twice, "upper and lower case")):
+        (tmp_path / "layout.json").write_text(json.dumps({"name": name, "classes": some}))
+        assert sentence in refused(["edit", str(face), str(face / "labels.png"), "--layout", str(tmp_path / "layout.json"), *out], capsys)
+    Image.new("RGB", (24, 24)).save(tmp_path / "large.png")
+    assert "size" in refused(["edit", str(face), str(tmp_path / "large.png"), "--over", str(face / "labels.png"), *out], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_that_cannot_be_reached_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["generate", "--generator", "org/nothing", "--out", str(tmp_path / "out"), "--device", "cpu"], capsys)
+    assert "cannot be reached" in said and "bundled model" in said
 
 
 def test_latents_of_another_generator_are_refused(face: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
