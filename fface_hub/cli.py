@@ -20,6 +20,7 @@ from fface_hub.benchmarks import BENCHMARKS
 from fface_hub.errors import FFaceError
 
 GENERATOR = "heads-triplane"
+DRAW = "Draw faces from seeds. Each becomes a face folder, which edit and render take: the face, picture.png and labels.png."
 VIEWS = ("views", "orbit", "mesh", "labels", "depth", "normals")
 
 
@@ -64,23 +65,23 @@ def _add_common(parser: argparse.ArgumentParser, report: str | None = None, seed
 
 def _add_generator(parser: argparse.ArgumentParser, resolution: int = 128) -> None:
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
-    parser.add_argument("--adapter", metavar="ID", help="label with this adapter's layout instead of the generator's own")
+    parser.add_argument("--adapter", metavar="ID", help="label in the layout of this adapter (name, org/name or folder)")
     parser.add_argument("--resolution", type=_whole(16, 1024), default=resolution, metavar="N", help=f"side of the pictures ({resolution})")
 
 
 def _add_faces(commands: argparse._SubParsersAction) -> None:
     """The commands that make, change and show faces."""
-    parser = commands.add_parser("generate", help="draw faces from seeds", description="Draw faces from seeds, each into a face folder.")
+    parser = commands.add_parser("generate", help="draw faces from seeds", description=DRAW)
     parser.add_argument("--count", type=_whole(1, 10_000), default=1, metavar="N", help="how many: seeds SEED, SEED+1, … (1)")
     parser.add_argument("--truncation", type=_real(0, 1), default=0.7, metavar="X", help="0 is the mean face, 1 the full variety (0.7)")
     parser.add_argument("--yaw", type=_real(-90, 90), default=0.0, metavar="DEG", help="camera angle to the side (0)")
     parser.add_argument("--pitch", type=_real(-60, 60), default=0.0, metavar="DEG", help="camera angle upwards (0)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the face folders")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the face folders, seed-N each")
     _add_generator(parser)
     _add_common(parser)
 
     parser = commands.add_parser("invert", help="photo → face folder", description="Find the face of a photo in the generator.")
-    parser.add_argument("photo", type=Path, metavar="PHOTO", help="any picture with one face")
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help="a picture; the largest face in it is used")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
     parser.add_argument("--cropped", action="store_true", help="the photo is already a square crop of the face: do not look for it")
     parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws")
@@ -143,7 +144,11 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, log, sample sheets and the model")
     _add_common(parser, "the last figures")
 
-    parser = commands.add_parser("benchmark", help="measure a model", description="Measure a generator; prints the figures.")
+    parser = commands.add_parser(
+        "benchmark",
+        help="measure a model",
+        description="Measure a generator on rendered heads, and print the figures. Needs the heads extra.",
+    )
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from fface_hub import benchmarks
+from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
@@ -190,6 +191,18 @@ def test_bad_layouts_and_label_maps_are_one_sentence(face: Path, tmp_path: Path,
         assert sentence in refused(["edit", str(face), str(face / "labels.png"), "--layout", str(tmp_path / "layout.json"), *out], capsys)
     Image.new("RGB", (24, 24)).save(tmp_path / "large.png")
     assert "size" in refused(["edit", str(face), str(tmp_path / "large.png"), "--over", str(face / "labels.png"), *out], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_for_another_generator_is_refused_before_any_work(
+    model: str, face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fface_hub.commands.faces.invert_photo", lambda *_: pytest.fail("the inversion was begun"))
+    Adapter(BASE_15.to_dict(), "org/other", "0" * 64, 8, 16).save_pretrained(tmp_path / "adapter")
+    options = ["--adapter", str(tmp_path / "adapter"), "--out", str(tmp_path / "out"), *SMALL]
+    photo = ["invert", str(face / "picture.png"), "--cropped", "--generator", model]
+    for command in (["generate", "--generator", model], photo, ["edit", str(face), str(face / "labels.png")], ["render", str(face)]):
+        assert "org/other" in refused([*command, *options], capsys)
     assert not (tmp_path / "out").exists()
 
 

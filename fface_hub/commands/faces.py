@@ -17,6 +17,7 @@ from fface_hub.doors import read_image, read_label_map, to_tensor
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.editing.edit import edit as edit_face
 from fface_hub.errors import ImageError
+from fface_hub.generators.base import Generator
 from fface_hub.inversion.invert import InvertSettings
 from fface_hub.inversion.invert import invert as invert_photo
 from fface_hub.layouts import Layout
@@ -29,7 +30,7 @@ def generate(args: Namespace) -> None:
     """Faces of `--count` seeds from `--seed` on, in folders seed-N."""
     device = choose_device(args.device)
     generator = load_generator(args.generator, device)
-    adapter = _adapter(args, device)
+    adapter = _adapter(args, generator, device)
     camera = look_at(args.yaw, args.pitch).to(device)
     seeds = range(args.seed, args.seed + args.count)
     with progress("faces") as callback:
@@ -50,7 +51,7 @@ def invert(args: Namespace) -> None:
             f"The photo is {photo.width} × {photo.height} pixels, not square: leave out --cropped, so that the face is looked for."
         )
     generator = load_generator(args.generator, device)
-    adapter = _adapter(args, device)
+    adapter = _adapter(args, generator, device)
     steps = {name: value for name in ("w_steps", "free_steps", "tuning_steps") if (value := getattr(args, name)) is not None}
     with progress("inversion") as callback:
         settings = InvertSettings(seed=args.seed, **steps)
@@ -67,7 +68,7 @@ def edit(args: Namespace) -> None:
     """The face of SOURCE moved until its labels match the painted map."""
     device = choose_device(args.device)
     face = load_face(args.source, args.generator, device)
-    adapter = _adapter(args, device)
+    adapter = _adapter(args, face.original, device)
     layout = face.original.layout if adapter is None else adapter.layout
     painted = choose_layout(args.layout) if args.layout else layout
     target = _labels(args.target, painted, layout)
@@ -86,8 +87,13 @@ def edit(args: Namespace) -> None:
     say(f"{figures['matched']:.0%} of the {figures['pixels']} painted pixels have their new label after {seconds:.0f} s; wrote {args.out}")
 
 
-def _adapter(args: Namespace, device: torch.device) -> Adapter | None:
-    return Adapter.from_pretrained(args.adapter, device=device) if args.adapter else None
+def _adapter(args: Namespace, generator: Generator, device: torch.device) -> Adapter | None:
+    """The adapter of `--adapter`, checked to fit before minutes are spent; `ModelError` if it does not."""
+    if not args.adapter:
+        return None
+    adapter = Adapter.from_pretrained(args.adapter, device=device)
+    adapter.check(generator)
+    return adapter
 
 
 def _labels(path: Path, painted: Layout, layout: Layout) -> torch.Tensor:
@@ -98,10 +104,7 @@ def _labels(path: Path, painted: Layout, layout: Layout) -> torch.Tensor:
 
 def _show_and_save(face: Face, adapter: Adapter | None, args: Namespace, folder: Path) -> None:
     """Render `face` by its own camera and write its folder."""
-    scene = face.inversion.scene()
-    if adapter is not None:
-        adapter.check(scene)
-    view = render(scene, face.inversion.camera, args.resolution, adapter=adapter)
+    view = render(face.inversion.scene(), face.inversion.camera, args.resolution, adapter=adapter)
     save_face(folder, face, view, face.original.layout if adapter is None else adapter.layout)
 
 
