@@ -197,12 +197,17 @@ def running(request: gr.Request, work: Callable[[Callable[[Step], None]], Value]
 
 
 def cancel(request: gr.Request) -> str:
-    """Stop this visitor's running work: by the Cancel button, or because the page was closed."""
+    """Stop this visitor's running work."""
     job = JOBS.get(str(request.session_hash))
     if job is None:
         return "Nothing is running."
     job.cancel()
     return "Stopping…"
+
+
+def leave(request: gr.Request) -> None:
+    """The visitor has closed the page: stop what would run for nobody."""
+    cancel(request)
 
 
 # ── painting and editing ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

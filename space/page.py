@@ -51,7 +51,7 @@ def _face_controls() -> SimpleNamespace:
     gr.Markdown("### 1 · Face")
     with gr.Tabs():
         with gr.Tab("From a seed"):
-            seed = gr.Number(7, label="Seed", precision=0, minimum=0, elem_id="seed")
+            seed = gr.Number(7, label="Seed", precision=0, elem_id="seed")
             draw = gr.Button("Draw a face", variant="primary", elem_id="draw")
         with gr.Tab("From a photo", elem_id="photo-tab"):
             upload = gr.Image(type="filepath", sources=["upload", "clipboard"], label="Portrait", height=200, elem_id="photo")
@@ -142,7 +142,7 @@ def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, res
     }
     drawing = (handlers.draw_face, [face.seed, face.layout, paint.opacity], face_outputs)
     page.load(*drawing).success(**views_event)
-    page.unload(handlers.cancel)
+    page.unload(handlers.leave)
     face.draw.click(*drawing).success(**views_event)
     face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo_square, result.status])
     inverting = [photo_square, face.consent, face.layout, paint.opacity]

@@ -214,7 +214,8 @@ def _check_labels(target: Tensor, original: Tensor | None, layout: Layout) -> No
         if int(labels.min()) < 0 or int(labels.max()) >= len(layout):
             raise LayoutError(f"The painted label map has classes beyond the {len(layout)} of layout '{layout.name}'.")
     if original is not None and original.shape != target.shape:
-        raise LayoutError("The painted label map and the one painted over differ in size.")
+        sizes = " and ".join(" × ".join(map(str, labels.shape[::-1])) for labels in (target, original))
+        raise LayoutError(f"The painted label map and the one painted over differ in size ({sizes}): paint on the map as it was given.")
 
 
 def _target(target: Tensor, original: Tensor | None, current: Tensor, settings: EditSettings) -> tuple[Tensor, Tensor]:
