@@ -149,12 +149,28 @@ def test_a_failed_edit_loses_nothing(error: Exception, monkeypatch: pytest.Monke
 
 
 def test_cancel_reaches_only_the_own_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "EditSettings", lambda: EditSettings(steps=100_000, resolution=16, preview_every=1))
     alice = draw(1)
     steps = handlers.apply(alice, strokes(alice), 0.5, True, ALICE, quiet)
     next(steps)
+    job = JOBS["alice"]
     assert handlers.cancel(BOB) == "Nothing is running."  # type: ignore[arg-type]
     assert handlers.cancel(ALICE) == "Stopping…"  # type: ignore[arg-type]
     steps.close()  # type: ignore[attr-defined]
+    with pytest.raises(CancelledError):
+        job.result()
+
+
+def test_closing_the_page_stops_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "EditSettings", lambda: EditSettings(steps=100_000, resolution=16, preview_every=1))
+    alice = draw(1)
+    steps = handlers.apply(alice, strokes(alice), 0.5, True, ALICE, quiet)
+    next(steps)
+    job = JOBS["alice"]
+    handlers.leave(ALICE)  # type: ignore[arg-type]
+    assert list(steps)[-1][-1].startswith("Stopped") and len(alice.history) == 1
+    with pytest.raises(CancelledError):
+        job.result()
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/tmp", "nothing", "a/b/c", "file:///x"])
