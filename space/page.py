@@ -20,7 +20,7 @@ INTRO = (
 CONSENT = "I am the person in the photo, or that person has agreed to this edit."
 NOTE = (
     "Photos go to the computer that runs this page and to nobody else, and are deleted there within about two hours of your last click. "
-    "The picture file carries a note that it is computer-made. Do not use edited faces of real people to deceive anyone."
+    "Downloads of the face carry a note that it is computer-made. Do not use edited faces of real people to deceive anyone."
 )
 
 

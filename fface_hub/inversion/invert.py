@@ -23,6 +23,7 @@ from fface_hub.inversion.align import FaceCrop, adjust_camera, crop, find_face
 from fface_hub.inversion.backdrop import estimate
 from fface_hub.inversion.inversion import Inversion
 from fface_hub.inversion.objective import InvertSettings, grid_rays, look_up, picture_losses, ramp
+from fface_hub.inversion.parts import Parts
 from fface_hub.inversion.space import LatentSpace, latent_space
 from fface_hub.inversion.tuning import tune
 from fface_hub.metrics import depth_error, psnr
@@ -123,6 +124,7 @@ class _Fit:
         self.units = self.space.mean.new_tensor(CAMERA_UNITS)
         self.jitter = torch.Generator().manual_seed(settings.seed)
         self.backdrop = None
+        self.parts = Parts(generator, settings, found)
 
     def inversion(self, free: bool = True) -> Inversion:
         """The current state with its graph; without `free` the rows that leave W are left out."""
@@ -177,7 +179,7 @@ class _Fit:
         distance = variables.coordinates.square().mean() + CAMERA_PRIOR * variables.change.square().mean()
         if free:
             distance = distance + variables.rows.square().mean()
-        return {**terms, "prior": settings.prior * distance}
+        return {**terms, "parts": settings.parts * self.parts.loss(rays.logits, uv), "prior": settings.prior * distance}
 
     def refresh(self, side: int) -> Tensor:
         """Estimate the backdrop again, `side`² texels, from where the head is now; gives the current picture `[3,h,w]`."""

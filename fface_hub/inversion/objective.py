@@ -20,9 +20,9 @@ class InvertSettings:
 
     The photo is compared at `resolution`² pixels through `rays` rays per step (a square number), `coarse` + `fine` samples each. Three
     stages: `w_steps` in the generator's own latents, `free_steps` with every style row free (W+), `tuning_steps` on the weights (0: none).
-    `learning_rate` of latents, in standard deviations; `tuning_rate` of weights. `prior` holds latents to the mean face, `hold` the
-    geometry to what it was before tuning. `backdrop`: put the photo's surroundings behind the head. `perceptual`: a further distance of the
-    rays' pictures, `losses.load_lpips()` where that extra is installed. `seed` of all randomness.
+    `learning_rate` of latents, in standard deviations; `tuning_rate` of weights. `prior` holds latents to the mean face, `parts` keeps
+    brows, eyes, nose and lips, `hold` the geometry to what it was before tuning. `backdrop`: put the photo's surroundings behind the head.
+    `perceptual`: a further distance of the rays' pictures, `losses.load_lpips()` where that extra is installed. `seed` of all randomness.
     """
 
     resolution: int = 64
@@ -35,6 +35,7 @@ class InvertSettings:
     learning_rate: float = 0.06
     tuning_rate: float = 3e-3
     prior: float = 0.003
+    parts: float = 0.1
     hold: float = 3.0
     backdrop: bool = True
     perceptual: ImageLoss | None = None

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from fface_hub.doors import to_image
 from fface_hub.rendering.mesh import Mesh
 
-MARK = "This picture of a face is computer-made (fface-hub)."
+MARK = "This face is computer-made (fface-hub)."
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def save_png(image: Tensor, path: str | Path) -> None:
 
 
 def save_mp4(frames: Tensor, path: str | Path, fps: int = 24) -> None:
-    """Write `frames [T,3,H,W]` in [-1, 1] as an H.264 film that browsers play at once (yuv420p, index in front).
+    """Write `frames [T,3,H,W]` in [-1, 1] as an H.264 film that browsers play at once (yuv420p, index in front), marked as computer-made.
 
     yuv420p needs even sides: an odd one is extended by repeating its last row or column. `ValueError` if there are no frames.
     """
@@ -56,6 +56,7 @@ def save_mp4(frames: Tensor, path: str | Path, fps: int = 24) -> None:
     even = F.pad(frames.detach().float(), (0, frames.shape[3] % 2, 0, frames.shape[2] % 2), mode="replicate")
     pictures = ((even.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     with _replacing(path) as temporary, av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as film:
+        film.metadata["comment"] = MARK
         stream = film.add_stream("libx264", rate=Fraction(fps), options={"crf": "18", "preset": "medium"})
         stream.height, stream.width, stream.pix_fmt = pictures.shape[1], pictures.shape[2], "yuv420p"
         for picture in pictures:
@@ -64,8 +65,9 @@ def save_mp4(frames: Tensor, path: str | Path, fps: int = 24) -> None:
 
 
 def save_glb(mesh: Mesh, path: str | Path) -> None:
-    """Write a `mesh` with its vertex colours as binary glTF (metres are not set: one unit of the file is one of the world)."""
+    """Write a `mesh` with its vertex colours as binary glTF, marked as computer-made (one unit of the file is one of the world)."""
     alpha = np.full((len(mesh.colors), 1), 255, dtype=np.uint8)
     body = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=np.hstack([mesh.colors, alpha]), process=False)
+    scene = trimesh.Scene(body, metadata={"comment": MARK})
     with _replacing(path) as temporary:
-        body.export(temporary, file_type="glb")
+        scene.export(temporary, file_type="glb")

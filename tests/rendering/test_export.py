@@ -21,6 +21,7 @@ def test_a_film_has_its_frames_size_and_colours(tmp_path: Path) -> None:
     save_mp4(frames, tmp_path / "orbit.mp4", fps=10)
     with av.open(str(tmp_path / "orbit.mp4")) as film:
         stream = film.streams.video[0]
+        assert film.metadata["comment"] == MARK
         assert stream.codec_context.pix_fmt == "yuv420p" and stream.average_rate == 10
         pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
     assert len(pictures) == 5 and pictures[0].shape == (32, 48, 3)
@@ -60,4 +61,5 @@ def test_a_mesh_comes_back_with_colours_and_volume(tmp_path: Path) -> None:
     loaded = trimesh.load(tmp_path / "face.glb", force="mesh", process=False)
     assert loaded.volume == pytest.approx(1 / 6, rel=1e-5)
     assert np.array_equal(np.asarray(loaded.visual.vertex_colors)[:, :3], colors)
+    assert MARK.encode() in (tmp_path / "face.glb").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["face.glb"]
