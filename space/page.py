@@ -95,8 +95,8 @@ def _paint_controls() -> SimpleNamespace:
     with gr.Row(elem_id="actions"):
         apply = gr.Button("Apply", variant="primary", elem_id="apply")
         stop = gr.Button("Cancel", variant="stop", elem_id="cancel")
-        clear = gr.Button("Clear strokes", elem_id="clear")
-        undo = gr.Button("Undo edit", elem_id="undo")
+        clear = gr.Button("Clear", elem_id="clear")
+        undo = gr.Button("Undo", elem_id="undo")
         reset = gr.Button("Reset", elem_id="reset")
     overlap = gr.Checkbox(True, label="Count small regions fully (overlap loss)", elem_id="overlap")
     return SimpleNamespace(**locals())
@@ -119,7 +119,7 @@ def _view_controls() -> SimpleNamespace:
     """The face from every side."""
     gr.Markdown("### 4 · From every side")
     show_labels = gr.Checkbox(False, label="Show labels", container=False, elem_id="show-labels")
-    strip = gr.Gallery(columns=5, height=230, format="png", show_label=False, object_fit="contain", interactive=False, elem_id="strip")
+    strip = gr.Gallery(columns=5, height="auto", format="png", show_label=False, object_fit="contain", interactive=False, elem_id="strip")
     turn = gr.Button("Make the orbit video and the mesh", elem_id="turn")
     with gr.Row():
         video = gr.Video(label="Orbit", autoplay=True, loop=True, height=384, elem_id="video")
