@@ -65,7 +65,7 @@ def frozen(*models: object) -> Iterator[None]:
 def check_finite(value: Tensor, what: str, best: Any = None) -> None:
     """Raise `OptimisationError`, with what was reached before as its `best`, unless every number of `value` is finite."""
     if not bool(value.isfinite().all()):
-        error = OptimisationError(f"{what} ran into numbers that are not finite and was stopped: try a smaller step size or another seed.")
+        error = OptimisationError(f"{what} ran into numbers that are not finite and was stopped: try another seed.")
         error.best = best
         raise error
 

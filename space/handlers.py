@@ -17,7 +17,7 @@ from PIL import Image
 
 from fface_hub import Adapter, Generator, edit, invert, render
 from fface_hub.cameras import FIVE_VIEWS
-from fface_hub.doors import read_image, save_label_map, to_image, to_tensor
+from fface_hub.doors import read_image, save_label_map, to_image
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.errors import CancelledError, FFaceError, ModelError
 from fface_hub.inversion.align import crop, find_face
@@ -156,25 +156,27 @@ def photo_chosen(path: str | None) -> tuple[Any, Any, str]:
     """Find the face in an uploaded photo and show the square that will be used."""
     if path is None:
         return None, None, "Upload a portrait, or draw a face from a seed."
-    photo = read_image(Path(path))
-    face = find_face(photo)
-    square = crop(photo, face.box, 512)
-    return square, (square, face), f"{face.note} Press Make it 3-D.".strip()
+    try:
+        photo = read_image(Path(path))
+        face = find_face(photo)
+    except FFaceError as error:
+        gr.Warning(str(error))  # no error: the square of an earlier photo must go, or it would be taken for this one's
+        return None, None, str(error)
+    return crop(photo, face.box, 512), photo, f"{face.note} Press Make it 3-D.".strip()
 
 
 @plainly_streaming
 @spaces.GPU(duration=120)
 def invert_photo(
-    chosen: tuple[Image.Image, Any] | None, consent: bool, layout_id: str, opacity: float, request: gr.Request, progress=gr.Progress()
+    photo: Image.Image | None, consent: bool, layout_id: str, opacity: float, request: gr.Request, progress=gr.Progress()
 ) -> Iterator[tuple[Any, ...]]:
     """Photo → latents, with progress and a preview; yields `FACE_OUTPUTS`."""
-    if chosen is None:
+    if photo is None:
         raise FFaceError("There is no photo yet: upload a portrait first.")
     if not consent:
         raise FFaceError("Tick the box that says that the person in the photo has agreed, then press Make it 3-D again.")
-    square, face = chosen
     model, adapter = generator(), find_adapter(layout_id)
-    with running(request, lambda report: invert(model, to_tensor(square), camera=face.camera, callback=report)) as job:
+    with running(request, lambda report: invert(model, photo, callback=report)) as job:
         for step in job:
             progress((step.index, step.total), desc="Looking for this face in the generator")
         inversion = job.result()

@@ -130,7 +130,7 @@ def _view_controls() -> SimpleNamespace:
 def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, result: SimpleNamespace, views: SimpleNamespace) -> None:
     """Which control calls which handler."""
     session = gr.State(None, time_to_live=3600)
-    photo_square = gr.State(None, time_to_live=3600)
+    photo = gr.State(None, time_to_live=3600)
     common = [result.slider, result.picture_file, result.labels_file, result.status]
     face_outputs = [session, paint.editor, face.classes, face.chips, *common]
     edit_outputs = [session, paint.editor, *common]
@@ -144,8 +144,8 @@ def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, res
     page.load(*drawing).success(**views_event)
     page.unload(handlers.leave)
     face.draw.click(*drawing).success(**views_event)
-    face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo_square, result.status])
-    inverting = [photo_square, face.consent, face.layout, paint.opacity]
+    face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo, result.status])
+    inverting = [photo, face.consent, face.layout, paint.opacity]
     face.make.click(handlers.invert_photo, inverting, face_outputs).success(**views_event)
     face.layout.change(handlers.layout_chosen, [session, face.layout, paint.opacity], face_outputs)
     face.classes.input(handlers.brush, [session, face.classes], paint.editor)

@@ -97,9 +97,7 @@ def stroke_classes(layers: list[Image.Image], layout: Layout) -> NDArray[np.int6
         nearest = distance.argmin(axis=-1)
         exact = covered & (distance.min(axis=-1) <= 2) & (pixels[..., 3] >= 253)
         if not exact.any():
-            raise LayoutError(
-                "The strokes have none of the colours of this layout: press Clear and paint with a class of the list."
-            )
+            raise LayoutError("The strokes have none of the colours of this layout: press Clear and paint with a class of the list.")
         indices = np.zeros((2, CANVAS, CANVAS), np.int32)
         distance_transform_edt(~exact, return_distances=False, return_indices=True, indices=indices)
         rows, columns = indices
