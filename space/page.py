@@ -119,7 +119,7 @@ def _view_controls() -> SimpleNamespace:
     """The face from every side."""
     gr.Markdown("### 4 · From every side")
     show_labels = gr.Checkbox(False, label="Show labels", container=False, elem_id="show-labels")
-    strip = gr.Gallery(columns=5, height="auto", format="png", show_label=False, object_fit="contain", interactive=False, elem_id="strip")
+    strip = gr.Gallery(columns=5, height=310, format="png", show_label=False, object_fit="contain", interactive=False, elem_id="strip")
     turn = gr.Button("Make the orbit video and the mesh", elem_id="turn")
     with gr.Row():
         video = gr.Video(label="Orbit", autoplay=True, loop=True, height=384, elem_id="video")
