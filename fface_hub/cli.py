@@ -84,10 +84,10 @@ def _add_faces(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="a picture; the largest face in it is used")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
     parser.add_argument("--cropped", action="store_true", help="the photo is already a square crop of the face: do not look for it")
-    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws")
-    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free")
+    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws (120)")
+    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free (100)")
     parser.add_argument(
-        "--tuning-steps", type=_whole(0, 100_000), metavar="N", help="steps on the weights; 0 leaves the generator as it is"
+        "--tuning-steps", type=_whole(0, 100_000), metavar="N", help="steps on the weights; 0 leaves the generator as it is (160)"
     )
     _add_generator(parser)
     _add_common(parser, "how alike it is and how long it took")
@@ -99,7 +99,7 @@ def _add_faces(commands: argparse._SubParsersAction) -> None:
         "--layout", metavar="NAME", help="layout of LABELS, a published name or layout.json (that of the adapter or generator)"
     )
     parser.add_argument("--over", type=Path, metavar="LABELS", help="the label map that was painted over: only what differs is a target")
-    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="steps of the optimisation")
+    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="steps of the optimisation (100)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
     _add_generator(parser)
     _add_common(parser, "losses and label agreement")
@@ -137,9 +137,7 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
         "--minutes", type=_real(0.01), required=True, metavar="N", help="how long; a run that was stopped goes on where it was"
     )
     parser.add_argument("--init", metavar="ID", help="start from these weights: bundled name, org/name or folder")
-    parser.add_argument(
-        "--heads", type=_whole(1, 900_000), default=10_000, metavar="N", help="how many rendered heads to learn from (10000)"
-    )
+    parser.add_argument("--heads", type=_whole(1, 900_000), default=8192, metavar="N", help="how many rendered heads to learn from (8192)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the rendered heads, drawn where missing (OUT/data)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, log, sample sheets and the model")
     _add_common(parser, "the last figures")

@@ -15,11 +15,15 @@ from PIL import Image
 
 from fface_hub import benchmarks
 from fface_hub.adapters.adapter import Adapter
+from fface_hub.adapters.fit import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
+from fface_hub.editing.edit import EditSettings
 from fface_hub.generators.base import Generator
 from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.heads.shards import ShardSettings
+from fface_hub.inversion.objective import InvertSettings
 from fface_hub.latents import Latents
 from fface_hub.layouts import BASE_15, LabelClass, Layout
 from fface_hub.progress import Step
@@ -238,3 +242,17 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_the_module_runs_as_a_program() -> None:
     result = subprocess.run([sys.executable, "-m", "fface_hub.cli", "generate"], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 2 and result.stderr.startswith("fface-hub generate: the following arguments are required: --out")
+
+
+def test_help_states_the_steps_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(command: str) -> str:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        return " ".join(capsys.readouterr().out.split())
+
+    invert, edit = InvertSettings(), EditSettings()
+    for steps in (invert.w_steps, invert.free_steps, invert.tuning_steps):
+        assert f"({steps})" in told("invert")
+    assert f"steps of the optimisation ({edit.steps})" in told("edit")
+    assert f"steps ({FitSettings.quick().steps}, with --full {FitSettings().steps})" in told("adapt")
+    assert f"({ShardSettings().heads})" in told("train")
