@@ -35,6 +35,7 @@ def _number(kind: Callable[[str], float], low: float, high: float, what: str) ->
     """Argument type: a number from `low` to `high`, described in errors as `what`."""
 
     def parse(text: str) -> float:
+        """The number that `text` says."""
         try:
             value = kind(text)
         except ValueError:

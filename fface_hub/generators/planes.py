@@ -40,6 +40,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised planes in the shape and layout of `planes [B,P,C,N,N]`; mean and deviation `[B,P,C]`."""
         texels = planes.permute(0, 3, 4, 1, 2)
         values = texels.reshape(len(planes), -1, planes.shape[1] * planes.shape[2])
         mean = values.mean(dim=1, keepdim=True)

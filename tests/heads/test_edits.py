@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import trimesh
 
-from fface_hub.cameras import look_at
 from fface_hub.errors import FFaceError
-from fface_hub.heads.atlas import fine_labels
 from fface_hub.heads.config import GEOMETRY_DIMS
 from fface_hub.heads.edits import NAMED_EDITS, REACH, apply_edit
 from fface_hub.heads.head import Head, head_latents
 from fface_hub.heads.shape import head_shape
 from fface_hub.layouts import FINE_24
+from tests.heads.caster import label_map
 
 WORN = ("hair_length", "hair_volume", "hairline", "glasses", "hat", "earrings", "necklace")
 # From the front a hump is seen by its light alone; it has a test of its own.
@@ -24,23 +22,7 @@ LOCAL = sorted(set(NAMED_EDITS) - set(WORN) - set(DEEP) - {"age", "weight", "che
 
 def labels_of(head: Head, size: int = 160) -> np.ndarray:
     """Fine labels `[size,size]` of the bare head from the front."""
-    surfaces = head_shape(head.geometry_z).surfaces
-    offsets = np.cumsum([0, *(len(item.vertices) for item in surfaces)])
-    vertices = np.concatenate([item.vertices for item in surfaces])
-    faces = np.concatenate([item.faces + offset for item, offset in zip(surfaces, offsets, strict=False)])
-    starts = np.cumsum([0, *(len(item.faces) for item in surfaces)])
-    origins, directions = (value[0].numpy() for value in look_at(0.0).rays(size))
-    triangle = trimesh.Trimesh(vertices, faces, process=False).ray.intersects_first(origins, directions)
-    hit = np.flatnonzero(triangle >= 0)
-    corners = vertices[faces[triangle[hit]]].astype(np.float64)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    depth = ((corners[:, 0] - origins[hit]) * normal).sum(1) / (directions[hit] * normal).sum(1)
-    weights = trimesh.triangles.points_to_barycentric(corners, origins[hit] + directions[hit] * depth[:, None])
-    labels = np.zeros(size * size, np.int64)
-    for index, item in enumerate(surfaces):
-        mine = (triangle[hit] >= starts[index]) & (triangle[hit] < starts[index + 1])
-        labels[hit[mine]] = fine_labels(item, triangle[hit[mine]] - starts[index], weights[mine])
-    return labels.reshape(size, size)
+    return label_map(head_shape(head.geometry_z), size=size)
 
 
 @pytest.fixture(scope="module")

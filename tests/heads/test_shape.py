@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import trimesh
 
 from fface_hub.cameras import look_at
-from fface_hub.heads.atlas import fine_labels
 from fface_hub.heads.config import GEOMETRY_INDEX, GEOMETRY_SIZE
 from fface_hub.heads.controls import controls
 from fface_hub.heads.eyes import fit_eyeball, gaze_axis
 from fface_hub.heads.head import head_latents
-from fface_hub.heads.shape import HeadShape, head_shape
+from fface_hub.heads.shape import head_shape
 from fface_hub.heads.surface import Surface, smooth_normals
 from fface_hub.layouts import FINE_24
+from tests.heads.caster import label_map
 
 ID = {name: FINE_24.index(name) for name in FINE_24.names}
 
@@ -25,28 +24,6 @@ def traits(**values: float) -> np.ndarray:
     for name, value in values.items():
         z[GEOMETRY_INDEX[name]] = value
     return z
-
-
-def label_map(shape: HeadShape, yaw: float = 0.0, pitch: float = 0.0, size: int = 192) -> np.ndarray:
-    """Fine labels `[size,size]` of the bare head from one camera, by a ray caster of the test's own."""
-    offsets = np.cumsum([0, *(len(item.vertices) for item in shape.surfaces)])
-    owner = np.concatenate([np.full(len(item.faces), index) for index, item in enumerate(shape.surfaces)])
-    local = np.concatenate([np.arange(len(item.faces)) for item in shape.surfaces])
-    vertices = np.concatenate([item.vertices for item in shape.surfaces])
-    faces = np.concatenate([item.faces + offset for item, offset in zip(shape.surfaces, offsets, strict=False)])
-    origins, directions = (value[0].numpy() for value in look_at(yaw, pitch).rays(size))
-    mesh = trimesh.Trimesh(vertices, faces, process=False)
-    triangle = mesh.ray.intersects_first(origins, directions)
-    hit = np.flatnonzero(triangle >= 0)
-    corners = vertices[faces[triangle[hit]]].astype(np.float64)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    depth = ((corners[:, 0] - origins[hit]) * normal).sum(1) / (directions[hit] * normal).sum(1)
-    weights = trimesh.triangles.points_to_barycentric(corners, origins[hit] + directions[hit] * depth[:, None])
-    labels = np.zeros(size * size, np.int64)
-    for index, item in enumerate(shape.surfaces):
-        mine = owner[triangle[hit]] == index
-        labels[hit[mine]] = fine_labels(item, local[triangle[hit[mine]]], weights[mine])
-    return labels.reshape(size, size)
 
 
 def share(labels: np.ndarray, *names: str) -> float:
