@@ -120,6 +120,11 @@ def frame(eyes: np.ndarray, yaw: float = 0.0) -> Box:
 
 def crop(image: Image.Image, box: Box, resolution: int = 256) -> Image.Image:
     """The `box` of an `image` at `resolution`² pixels; beyond the photo its border pixels are repeated."""
+    # A large photo is shrunk first: padding one of fifty million pixels at full size would take a gigabyte.
+    factor = max(1, box.size // (4 * resolution))
+    if factor > 1:
+        image = image.convert("RGB").reduce(factor)
+        box = Box(round(box.left / factor), round(box.top / factor), round(box.size / factor))
     pixels = np.asarray(image.convert("RGB"))
     height, width = pixels.shape[:2]
     # At least one row and column of the photo stays inside, so that there is a border to repeat.

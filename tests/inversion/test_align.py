@@ -51,6 +51,14 @@ def test_a_crop_beyond_the_photo_repeats_its_border() -> None:
     assert (outside == (0, 0, 255)).all()
 
 
+def test_a_large_crop_is_the_crop_of_the_shrunken_photo() -> None:
+    # A ramp of 1 grey level per 4 pixels, cut from column 100 over 800 pixels to 16: the middle of cell i is at 100 + 50 (i + ½).
+    pixels = np.repeat((np.arange(1000) // 4).astype(np.uint8)[None, :, None], 900, axis=0).repeat(3, axis=2)
+    picture = np.asarray(crop(Image.fromarray(pixels), Box(100, 40, 800), resolution=16))[8, 1:-1, 0].astype(float)
+    expected = (100 + 50 * (np.arange(16) + 0.5))[1:-1] / 4
+    assert np.abs(picture - expected).max() <= 1.5
+
+
 def test_a_rolled_camera_turns_the_picture_anticlockwise() -> None:
     right, down = project(roll_camera(look_at(0.0), torch.tensor([90.0])), (0.1, 0.0, 0.2))
     # What was on the right by 4.2647·0.1/2.5 = 0.1706 is now above the middle.
