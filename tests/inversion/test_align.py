@@ -56,7 +56,8 @@ def test_a_large_crop_is_the_crop_of_the_shrunken_photo() -> None:
     pixels = np.repeat((np.arange(1000) // 4).astype(np.uint8)[None, :, None], 900, axis=0).repeat(3, axis=2)
     picture = np.asarray(crop(Image.fromarray(pixels), Box(100, 40, 800), resolution=16))[8, 1:-1, 0].astype(float)
     expected = (100 + 50 * (np.arange(16) + 0.5))[1:-1] / 4
-    assert np.abs(picture - expected).max() <= 1.5
+    # The photo is shrunk by 800 // 64 = 12, so the box is rounded by up to 6 columns, 1.5 levels; the ramp's whole numbers cost up to 0.5.
+    assert np.abs(picture - expected).max() <= 2
 
 
 def test_a_rolled_camera_turns_the_picture_anticlockwise() -> None:
