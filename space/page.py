@@ -140,22 +140,24 @@ def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, res
         "outputs": views.strip,
         "show_progress": "minimal",
     }
+    # Progress and faults show in one place, the status; gradio would lay them over every output and hide the face.
+    here = {"show_progress_on": result.status}
     drawing = (handlers.draw_face, [face.seed, face.layout, paint.opacity], face_outputs)
-    page.load(*drawing).success(**views_event)
+    page.load(*drawing, **here).success(**views_event)
     page.unload(handlers.leave)
-    face.draw.click(*drawing).success(**views_event)
-    face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo, result.status])
+    face.draw.click(*drawing, **here).success(**views_event)
+    face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo, result.status], **here)
     inverting = [photo, face.consent, face.layout, paint.opacity]
-    face.make.click(handlers.invert_photo, inverting, face_outputs).success(**views_event)
-    face.layout.change(handlers.layout_chosen, [session, face.layout, paint.opacity], face_outputs)
-    face.classes.input(handlers.brush, [session, face.classes], paint.editor)
-    paint.opacity.release(handlers.opacity_chosen, [session, paint.editor, paint.opacity], paint.editor)
-    paint.clear.click(handlers.clear_strokes, [session, paint.opacity], paint.editor)
+    face.make.click(handlers.invert_photo, inverting, face_outputs, **here).success(**views_event)
+    face.layout.change(handlers.layout_chosen, [session, face.layout, paint.opacity], face_outputs, **here)
+    face.classes.input(handlers.brush, [session, face.classes], paint.editor, show_progress="hidden")
+    paint.opacity.release(handlers.opacity_chosen, [session, paint.editor, paint.opacity], paint.editor, show_progress="hidden")
+    paint.clear.click(handlers.clear_strokes, [session, paint.opacity], paint.editor, **here)
     editing = [session, paint.editor, paint.opacity, paint.overlap]
-    paint.apply.click(handlers.apply, editing, edit_outputs).success(**views_event)
+    paint.apply.click(handlers.apply, editing, edit_outputs, **here).success(**views_event)
     paint.stop.click(handlers.cancel, None, result.status, queue=False)
-    paint.undo.click(handlers.undo, [session, paint.opacity], edit_outputs).success(**views_event)
-    paint.reset.click(handlers.reset, [session, paint.opacity], edit_outputs).success(**views_event)
+    paint.undo.click(handlers.undo, [session, paint.opacity], edit_outputs, **here).success(**views_event)
+    paint.reset.click(handlers.reset, [session, paint.opacity], edit_outputs, **here).success(**views_event)
     views.show_labels.change(**views_event)
     making = [views.video, views.mesh, result.video_file, result.mesh_file, result.status]
-    views.turn.click(handlers.make_video_and_mesh, session, making)
+    views.turn.click(handlers.make_video_and_mesh, session, making, **here)
