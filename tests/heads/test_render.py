@@ -144,20 +144,21 @@ def test_the_picture_is_the_one_on_every_machine() -> None:
 @pytest.mark.slow
 def test_a_picture_costs_a_few_castings_of_its_rays() -> None:
     """Speed as a ratio within one run, since machines differ and are shared: the whole picture, with the building of the head, shading and
-    shadows, against nothing but the first hits of its 2 × 2 × 128² rays. It is about 3.4; 6 would miss 8 pictures/s on two plain cores.
+    shadows, against Embree's own work: its structure over the triangles and the first hits of 2 × 2 × 128² rays. It is about 4.
     """
     heads = [head_latents(seed) for seed in range(6)]
-    meshes = [build_head(head) for head in heads]
     origins, directions = (value[0].numpy() for value in look_at(15.0).rays(256))
     ratios = []
     for _ in range(3):
-        start = time.process_time()
+        start = time.thread_time()  # the time of this thread: idle threads of a matrix library may spin, which is not the renderer's work
         for head in heads:
             render_head(head, look_at(15.0), 128)
-        middle = time.process_time()
-        for mesh in meshes:
+        whole = time.thread_time() - start
+        meshes = [build_head(head) for head in heads]
+        start = time.thread_time()
+        for mesh in meshes:  # the first casting of a mesh builds Embree's structure
             trace(mesh, origins, directions)
-        ratios.append((middle - start) / (time.process_time() - middle))
+        ratios.append(whole / (time.thread_time() - start))
     assert min(ratios) <= 6, ratios
 
 
