@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +58,6 @@ class SampleSet:
 
     def __len__(self) -> int:
         return len(self.samples)
-
-    def subset(self, picks: Sequence[int]) -> SampleSet:
-        """The samples at these positions."""
-        return SampleSet(self.layout, tuple(self.samples[i] for i in picks))
 
     def save(self, folder: str | Path) -> None:
         """Write the set into `folder` (made if need be; files of the same names are replaced)."""

@@ -114,8 +114,3 @@ def test_labels_beyond_the_layout_and_shapes_are_refused() -> None:
         Sample(image, torch.zeros(4, 3, dtype=torch.int64), look_at(0.0))
     with pytest.raises(ImageError, match="square"):
         Sample(torch.zeros(3, 4, 5), torch.zeros(4, 4, dtype=torch.int64), look_at(0.0))
-
-
-def test_subset_picks_in_order() -> None:
-    samples = make(3)
-    assert samples.subset([2, 0]).samples == (samples.samples[2], samples.samples[0])
