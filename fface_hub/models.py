@@ -95,8 +95,9 @@ class Model(ModelMixin, ConfigMixin):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, without diffusers' private entries."""
-        return {key: value for key, value in self.config.items() if not key.startswith("_")}
+        """The constructor's arguments as JSON knows them (lists, no tuples), without diffusers' private entries."""
+        items = ((key, value) for key, value in self.config.items() if not key.startswith("_"))
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
     @property
     def fingerprint(self) -> str:

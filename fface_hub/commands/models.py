@@ -19,7 +19,9 @@ from fface_hub.heads.samples import sample_set
 from fface_hub.heads.shards import HeadShards, HeadSource, ShardSettings, write_shards
 from fface_hub.memory import keep_freed_memory
 from fface_hub.progress import Step
+from fface_hub.training.checkpoint import has_checkpoint
 from fface_hub.training.config import CONFIGS
+from fface_hub.training.mapping import taught_generator
 from fface_hub.training.trainer import Budget, Run, sheet_samples
 from fface_hub.training.trainer import train as train_run
 
@@ -60,7 +62,10 @@ def _drawn_samples(generator: Generator, args: Namespace) -> SampleSet:
 
 
 def train(args: Namespace) -> None:
-    """Draw the rendered heads that are missing, then train, or go on with what `--out` holds; the model is `--out`/model."""
+    """Draw the rendered heads that are missing, then train, or go on with what `--out` holds; the model is `--out`/model.
+
+    A run from nothing begins with the mappings (two minutes that `--minutes` does not count).
+    """
     if args.config not in CONFIGS:
         raise ModelError(f"There is no training config '{args.config[:80]}': choose one of {', '.join(CONFIGS)}.")
     keep_freed_memory()
@@ -69,7 +74,10 @@ def train(args: Namespace) -> None:
     source, data = HeadSource(), args.data or args.out / "data"
     shard = ShardSettings.group * ShardSettings.groups_per_shard
     write_shards(data, ShardSettings(heads=-(-args.heads // shard) * shard), source)
-    run = Run.begin(replace(CONFIGS[args.config], seed=args.seed), args.out, HeadShards(data), source, str(device), init)
+    config = replace(CONFIGS[args.config], seed=args.seed)
+    if init is None and not has_checkpoint(args.out / "checkpoint"):
+        init = taught_generator(config)
+    run = Run.begin(config, args.out, HeadShards(data), source, str(device), init)
     model = train_run(run, Budget(minutes=args.minutes), sheet_samples(source))
     figures = parse_json((args.out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     write_json(figures, args.json)

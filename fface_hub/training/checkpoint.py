@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder, replaced_folder
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")
+"""What the optimisers remember of a parameter, next to the number of Adam's updates."""
 
 
 @dataclass
@@ -27,26 +29,34 @@ class Progress:
     cursor: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam, progress: Progress) -> None:
-    """Write `folder`/state.safetensors (weights, their average, Adam's moments) and state.json."""
+Optimisers = Sequence[torch.optim.Optimizer]
+
+
+def save_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimisers: Optimisers, progress: Progress) -> None:
+    """Write `folder`/state.safetensors (weights, their average, the optimisers' moments) and state.json."""
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"average.{key}": value for key, value in average.items()}
     updates = 0
     for name, parameter in model.named_parameters():
-        state = optimiser.state.get(parameter)
-        if state:
-            updates = int(state["step"])
-            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS}
+        for optimiser in optimisers:
+            state = optimiser.state.get(parameter, {})
+            updates = max(updates, int(state.get("step", 0)))
+            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
     with replaced_folder(folder) as new:
         save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, new / "state.safetensors")
         (new / "state.json").write_text(json.dumps({**vars(progress), "updates": updates}) + "\n")
 
 
-def load_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Adam) -> Progress | None:
+def has_checkpoint(folder: Path) -> bool:
+    """Whether `folder` holds a saved state."""
+    return (current_folder(folder) / "state.json").exists()
+
+
+def load_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimisers: Optimisers) -> Progress | None:
     """Put a saved state back in place; None if `folder` holds none. Raises `ModelError` if it belongs to another model."""
-    folder = current_folder(folder)
-    if not (folder / "state.json").exists():
+    if not has_checkpoint(folder):
         return None
+    folder = current_folder(folder)
     saved = read_json(folder / "state.json")
     tensors = load_file(folder / "state.safetensors")
     weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
@@ -58,9 +68,12 @@ def load_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], 
     model.load_state_dict(weights)
     for key, value in average.items():
         value.copy_(tensors[f"average.{key}"])
-    for name, parameter in model.named_parameters():
-        if f"{MOMENTS[0]}.{name}" in tensors:
-            state: dict[str, Tensor] = {"step": torch.tensor(float(saved["updates"]))}
-            state |= {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
-            optimiser.state[parameter] = state
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for optimiser in optimisers:
+        for parameter in (item for group in optimiser.param_groups for item in group["params"]):
+            name = names[id(parameter)]
+            state = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in MOMENTS if f"{key}.{name}" in tensors}
+            if "exp_avg" in state:
+                state["step"] = torch.tensor(float(saved["updates"]))
+            optimiser.state[parameter].update(state)
     return Progress(saved["step"], saved["seconds"], saved["cursor"])

@@ -19,7 +19,9 @@ class TrainConfig:
     `generator` are the constructor's arguments. Each step takes `groups` groups of the data and, of every head, `rays` rays (spread over
     its views) with `near` samples around the known surface and `free` samples anywhere. `near_width` bounds the half width of the near
     samples, drawn per ray (log-uniform), so that surfaces are learnt solid enough for coarse samplers. The learning rate warms up over the
-    first `warmup` steps and falls to zero (a half cosine) over the last `decay` of the run. `weights` are the losses' weights by name.
+    first `warmup` steps and falls to zero (a half cosine) over the last `decay` of the run; `matrix_scale` is the step of the synthesis
+    network's matrices in units of it. `weights` are the losses' weights by name, `class_weights` those of rays in the label losses (1 for
+    classes that are not named), `background_weight` that of background rays in the colour losses: the data holds half as many as pictures.
     """
 
     name: str
@@ -33,12 +35,29 @@ class TrainConfig:
     learning_rate: float = 6e-3
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: int = 50
-    decay: float = 0.85
+    decay: float = 0.75
+    matrix_scale: float = 0.5
     ema: float = 0.998
     bfloat16: bool = True
     weights: dict[str, float] = field(
-        default_factory=lambda: {"l1": 2.0, "l2": 8.0, "labels": 0.4, "depth": 1.0, "spread": 20.0, "opacity": 0.5}
+        default_factory=lambda: {
+            "l1": 2.0,
+            "l2": 8.0,
+            "labels": 0.4,
+            "depth": 1.0,
+            "spread": 20.0,
+            "opacity": 0.5,
+            "surface_color": 1.0,
+            "surface_labels": 0.2,
+        }
     )
+    class_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "skin": 0.7, "brow": 1.5, "eye": 1.5, "glasses": 1.5, "ear": 1.5, "earring": 3.0, "nose": 1.2, "mouth": 4.0, "lips": 1.5,
+            "necklace": 4.0, "cloth": 1.2, "hat": 2.0,
+        }
+    )  # fmt: skip
+    background_weight: float = 2.0
 
     def to_json(self, path: Path) -> None:
         """Write as JSON."""
@@ -65,7 +84,7 @@ HEADS_TRIPLANE = TrainConfig(
         "mapping": "pair",
         "z_dim": GEOMETRY_SIZE,
         "appearance_z_dim": APPEARANCE_SIZE,
-        "mapping_layers": 2,
+        "mapping_layers": 3,
         "mapping_multiplier": 0.1,
         "latent_dim": 256,
         "plane_resolution": 128,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fface_hub.generators.base import GeometrySamples
 from fface_hub.generators.triplane import Statistics, TriplaneGenerator, TriplaneScene
+from fface_hub.layouts import BASE_15
 from fface_hub.rendering.compositing import composite, sample_weights
 from fface_hub.training.config import TrainConfig
 from fface_hub.training.data import RayBatch
@@ -23,20 +24,25 @@ from fface_hub.training.data import RayBatch
 
 @dataclass(frozen=True)
 class RayPrediction:
-    """`color [B,R,3]`, `logits [B,R,K]`, `opacity [B,R]`, `depth [B,R]` Σωt (not divided by Σω), `spread [B,R]` Σω(t − truth)²."""
+    """`color [B,R,3]`, `logits [B,R,K]`, `opacity [B,R]`, `depth [B,R]` Σωt (not divided by Σω), `spread [B,R]` Σω(t − truth)².
+
+    `surface_color [B,R,3]`, `surface_logits [B,R,K]`: those of the one sample on the true surface (anything on rays that miss).
+    """
 
     color: Tensor
     logits: Tensor
     opacity: Tensor
     depth: Tensor
     spread: Tensor
+    surface_color: Tensor
+    surface_logits: Tensor
 
 
 def sample_depths(depths: Tensor, config: TrainConfig, near: float, far: float, jitter: torch.Generator) -> Tensor:
     """Sorted sample depths `[B,R,S]` of rays whose surface is at `depths [B,R]` (infinite: none), S = config.near + config.free.
 
-    Free samples are stratified from near to far; near samples are stratified around the surface within a half width drawn per ray. Rays
-    that hit nothing have all their samples stratified.
+    Free samples are stratified from near to far; of the near ones the first lies on the surface, the rest are stratified around it within
+    a half width drawn per ray. Rays that hit nothing have all their samples stratified.
     """
     shape = depths.shape
 
@@ -47,7 +53,8 @@ def sample_depths(depths: Tensor, config: TrainConfig, near: float, far: float, 
     low, high = config.near_width
     width = torch.rand(*shape, 1, generator=jitter, device=jitter.device).to(depths.device)
     width = low * (high / low) ** width
-    surface = depths[..., None] + (2 * strata(config.near) - 1) * width
+    beside = (2 * strata(config.near - 1) - 1) * width
+    surface = depths[..., None] + torch.cat([torch.zeros_like(width), beside], dim=-1)
     free = near + (far - near) * strata(config.free)
     known = torch.cat([surface, free], dim=-1).sort(dim=-1).values
     empty = near + (far - near) * strata(config.near + config.free)
@@ -84,33 +91,43 @@ def predict(own: TriplaneScene, swapped: TriplaneScene, batch: RayBatch, depths:
     background_logit = torch.zeros(logits.shape[-1], device=logits.device)
     background_logit[0] = own.empty_logit
     truth = torch.where(batch.depths.isfinite(), batch.depths, 0.0)
+    surface = (depths - truth[..., None]).abs().argmin(dim=-1)[..., None, None]
     return RayPrediction(
         color=composite(weights, colors.float()) + empty * behind,
         logits=logits + empty * background_logit,
         opacity=opacity,
         depth=(weights * depths).sum(dim=-1),
         spread=(weights * (depths - truth[..., None]).square()).sum(dim=-1),
+        surface_color=colors.float().take_along_dim(surface, dim=2)[:, :, 0],
+        surface_logits=samples.logits.float().take_along_dim(surface, dim=2)[:, :, 0],
     )
 
 
-def losses(prediction: RayPrediction, batch: RayBatch) -> dict[str, Tensor]:
+def losses(prediction: RayPrediction, batch: RayBatch, config: TrainConfig) -> dict[str, Tensor]:
     """The unweighted terms, scalars by name.
 
     `l1`, `l2` of the colours; `labels` cross-entropy of the composited logits; `depth` |Σωt − t̂| and `spread` Σω(t − t̂)² on rays that hit;
-    `opacity` cross-entropy of Σω against hit or not.
+    `opacity` cross-entropy of Σω against hit or not. `surface_color` (L1) and `surface_labels` ask the sample on the true surface
+    itself: it learns what it should be even while density is elsewhere and compositing passes it no gradient.
     """
     half = batch.colors.shape[1] // 2
     color = torch.cat([batch.colors[:, :half], batch.swapped[:, half:]], dim=1)
     hit = batch.depths.isfinite()
     share = hit.float().mean().clamp_min(1e-6)
     truth = torch.where(hit, batch.depths, 0.0)
+    weight = torch.where(hit, 1.0, config.background_weight)[..., None]
+    weight = weight / weight.mean()
+    classes = torch.tensor([config.class_weights.get(name, 1.0) for name in BASE_15.names], device=hit.device)
+    nowhere = batch.labels.masked_fill(~hit, -100)  # cross-entropy's own mark for what does not count
     return {
-        "l1": F.l1_loss(prediction.color, color),
-        "l2": F.mse_loss(prediction.color, color),
-        "labels": F.cross_entropy(prediction.logits.flatten(0, 1), batch.labels.flatten()),
+        "l1": ((prediction.color - color).abs() * weight).mean(),
+        "l2": ((prediction.color - color).square() * weight).mean(),
+        "labels": F.cross_entropy(prediction.logits.flatten(0, 1), batch.labels.flatten(), classes),
         "depth": ((prediction.depth - truth).abs() * hit).mean() / share,
         "spread": (prediction.spread * hit).mean() / share,
         "opacity": F.binary_cross_entropy(prediction.opacity.clamp(1e-4, 1 - 1e-4), hit.float()),
+        "surface_color": ((prediction.surface_color - color).abs() * hit[..., None]).mean() / share,
+        "surface_labels": F.cross_entropy(prediction.surface_logits.flatten(0, 1), nowhere.flatten(), classes),
     }
 
 
@@ -120,7 +137,7 @@ def objective(
     """Weighted loss of one batch and its terms."""
     own, swapped = scenes(generator, batch, config.bfloat16)
     depths = sample_depths(batch.depths, config, own.near, own.far, jitter)
-    terms = losses(predict(own, swapped, batch, depths, config.bfloat16), batch)
+    terms = losses(predict(own, swapped, batch, depths, config.bfloat16), batch, config)
     return sum((config.weights[name] * term for name, term in terms.items()), torch.zeros_like(terms["l1"])), terms
 
 

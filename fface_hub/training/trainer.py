@@ -23,6 +23,7 @@ from fface_hub.training.checkpoint import Progress, load_checkpoint, save_checkp
 from fface_hub.training.config import TrainConfig
 from fface_hub.training.data import Batches, Cursor, RayBatch, merge
 from fface_hub.training.objective import learning_rate, objective
+from fface_hub.training.optimiser import optimisers
 from fface_hub.training.sheets import evaluate
 
 SHEET_SEED = HELD_OUT_SEED - 1000
@@ -59,7 +60,7 @@ class Run:
     folder: Path
     generator: TriplaneGenerator
     average: dict[str, Tensor]
-    optimiser: torch.optim.Adam
+    optimisers: tuple[torch.optim.Optimizer, ...]
     batches: Batches
     pool: ThreadPoolExecutor
     progress: Progress = field(default_factory=lambda: Progress(0, 0.0, {}))
@@ -77,11 +78,11 @@ class Run:
             generator.load_state_dict(init.state_dict())
         generator = generator.to(device).train()
         average = {key: value.detach().clone() for key, value in generator.named_parameters()}
-        optimiser = torch.optim.Adam(generator.parameters(), config.learning_rate, config.betas, fused=True)
+        moved_by = optimisers(generator, config.learning_rate, config.betas, config.matrix_scale)
         threads = max(1, min(config.groups, torch.get_num_threads())) if torch.device(device).type == "cpu" else 1
         pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(max(1, torch.get_num_threads() // threads),))
-        run = Run(config, folder, generator, average, optimiser, Batches(shards, source, config.seed, config.groups, config.rays), pool)
-        found = load_checkpoint(folder / "checkpoint", generator, average, optimiser)
+        run = Run(config, folder, generator, average, moved_by, Batches(shards, source, config.seed, config.groups, config.rays), pool)
+        found = load_checkpoint(folder / "checkpoint", generator, average, moved_by)
         if found is not None:
             run.progress = found
             run.batches.cursor = Cursor(**found.cursor)
@@ -92,8 +93,9 @@ class Run:
         done = self.progress.step
         device = next(self.generator.parameters()).device
         rate = learning_rate(self.config, budget.progress(done, self.progress.seconds), done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
         groups = self.batches.next()
         parts = groups if device.type == "cpu" else [merge(groups)]
         results = list(self.pool.map(self._gradients, parts, range(len(parts))))
@@ -101,7 +103,8 @@ class Run:
         check_finite(torch.tensor(terms["loss"]), "The training")
         for index, parameter in enumerate(self.generator.parameters()):
             parameter.grad = torch.stack([result[0][index] for result in results]).mean(dim=0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self._average(done)
         self.progress.step += 1
         return {**terms, "rate": rate}
@@ -133,7 +136,7 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint."""
         self.progress.cursor = self.batches.cursor.state()
-        save_checkpoint(self.folder / "checkpoint", self.generator, self.average, self.optimiser, self.progress)
+        save_checkpoint(self.folder / "checkpoint", self.generator, self.average, self.optimisers, self.progress)
 
     def show(self, samples: Truth) -> dict[str, float]:
         """Figures of the averaged weights on the sample heads; writes a sheet."""

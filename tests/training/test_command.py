@@ -15,15 +15,20 @@ from fface_hub.heads.shards import HeadShards, ShardSettings
 from fface_hub.heads.truth import draw_truth
 from fface_hub.training.config import TrainConfig
 
+taught: list[TrainConfig] = []
+"""The configs whose mappings the command taught."""
+
 
 @pytest.fixture
 def asked(source: Any, config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> list[ShardSettings]:
     """Balls instead of heads; the settings of the data that the command asked for."""
     wanted: list[ShardSettings] = []
+    taught.clear()
     monkeypatch.setattr(models, "CONFIGS", {"balls": config})
     monkeypatch.setattr(models, "HeadSource", lambda: source)
     monkeypatch.setattr(models, "write_shards", lambda folder, settings, source: wanted.append(settings))
     monkeypatch.setattr(models, "sheet_samples", lambda source: draw_truth(source, 500, 2, 16))
+    monkeypatch.setattr(models, "taught_generator", lambda config: taught.append(config) or TriplaneGenerator(**config.generator))
     return wanted
 
 
@@ -38,6 +43,10 @@ def test_train_goes_on_and_leaves_a_model(asked: list[ShardSettings], shards: He
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert figures == lines[-1] and len(lines) > first and lines[-1]["step"] > lines[first - 1]["step"]
     assert TriplaneGenerator.from_pretrained(out / "model").num_rows > 0
+    assert len(taught) == 1  # the second run goes on
+    other = tmp_path / "other"
+    assert main([*command[:-3], str(other), "--device", "cpu", "--minutes", "0.01", "--init", str(out / "model")]) == 0
+    assert len(taught) == 1  # weights that are given know already
 
 
 def test_an_unknown_config_is_refused(asked: list[ShardSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

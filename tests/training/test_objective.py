@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,24 +33,33 @@ def batch_of(colors: torch.Tensor, swapped: torch.Tensor, labels: torch.Tensor, 
     return RayBatch(none, none, none, none, colors, swapped, torch.zeros(1, dtype=torch.int64), labels, depths)
 
 
-def test_loss_terms() -> None:
+def test_loss_terms(config: TrainConfig) -> None:
+    config = replace(config, class_weights={"skin": 3.0}, background_weight=3.0)
     batch = batch_of(
         torch.tensor([[[0.5, 0.5, 0.5], [9.0, 9.0, 9.0]]]),  # the second half of the rays is compared with the swapped colours
         torch.tensor([[[9.0, 9.0, 9.0], [-0.2, -0.2, -0.2]]]),
         torch.tensor([[1, 0]]),
         torch.tensor([[2.5, torch.inf]]),
     )
+    logits = torch.zeros(1, 2, 15)
+    logits[0, 0, 1] = math.log(3)
     prediction = RayPrediction(
         color=torch.tensor([[[0.1, 0.1, 0.1], [0.0, 0.0, 0.0]]]),
-        logits=torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]]]),
+        logits=logits,
         opacity=torch.tensor([[0.8, 0.1]]),
         depth=torch.tensor([[2.4, 0.3]]),
         spread=torch.tensor([[0.02, 7.0]]),
+        surface_color=torch.tensor([[[0.2, 0.2, 0.2], [9.0, 9.0, 9.0]]]),
+        surface_logits=logits.flip(1),
     )
-    terms = {name: term.item() for name, term in losses(prediction, batch).items()}
-    assert terms["l1"] == pytest.approx((0.4 + 0.2) / 2)
-    assert terms["l2"] == pytest.approx((0.16 + 0.04) / 2)
-    assert terms["labels"] == pytest.approx((-math.log(3 / 4) - math.log(1 / 2)) / 2)
+    terms = {name: term.item() for name, term in losses(prediction, batch, config).items()}
+    # The first ray hits, the second sees the background, whose weight 3 becomes 3/2 of the mean weight 2.
+    assert terms["l1"] == pytest.approx((0.4 * 0.5 + 0.2 * 1.5) / 2)
+    assert terms["l2"] == pytest.approx((0.16 * 0.5 + 0.04 * 1.5) / 2)
+    # 15 classes: e^0 fourteen times and 3, and fifteen times e^0. Skin counts three times.
+    assert terms["labels"] == pytest.approx((-3 * math.log(3 / 17) - math.log(1 / 15)) / 4)
+    assert terms["surface_color"] == pytest.approx(0.3)
+    assert terms["surface_labels"] == pytest.approx(-math.log(1 / 15))  # only where something is hit
     assert terms["depth"] == pytest.approx(0.1, abs=1e-5)  # only the ray that hits counts
     assert terms["spread"] == pytest.approx(0.02)
     assert terms["opacity"] == pytest.approx((-math.log(0.8) - math.log(0.9)) / 2, abs=1e-5)
