@@ -227,6 +227,21 @@ def read_label_map(source: ImageSource, layout: Layout, size: tuple[int, int] | 
     it is in another order the colours still say what was meant. Raises `LayoutError` for another size, colours that the layout does not
     have and transparent pixels, `ImageError` for what is not a picture.
     """
+    colors = read_label_colors(source, size)
+    labels = match_colors(colors, layout)
+    unknown = labels < 0
+    if unknown.any():
+        row, column = (int(i) for i in np.argwhere(unknown)[0])
+        raise LayoutError(
+            f"The label map has {int(unknown.sum())} pixels in colours that the layout '{layout.name}' does not have, the first at "
+            f"column {column}, row {row} with {tuple(colors[row, column].tolist())}: use the layout's exact colours, without smoothing, "
+            "and save as PNG."
+        )
+    return torch.from_numpy(labels)
+
+
+def read_label_colors(source: ImageSource, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The exact colours of a painted label map, uint8 `[h,w,3]`, of whatever kind of 8-bit picture; arguments and errors as there."""
     image = _decode(source, MAX_PIXELS)
     if size is not None and image.size != (size[1], size[0]):
         raise LayoutError(
@@ -234,22 +249,19 @@ def read_label_map(source: ImageSource, layout: Layout, size: tuple[int, int] | 
         )
     if image.mode not in ("1", "L", "P", "LA", "PA", "RGB", "RGBA"):
         raise LayoutError("The label map must be a palette or RGB picture with 8 bits per colour: save it as PNG.")
-    rgba = np.asarray(image.convert("RGBA"), dtype=np.int64)
-    if (rgba[..., 3] != 255).any():
-        raise LayoutError("The label map has transparent pixels: paint every pixel with a class colour.")
-    codes = _color_codes(rgba[..., :3])
+    rgba = np.asarray(image.convert("RGBA"))
+    if transparent := int((rgba[..., 3] != 255).sum()):
+        raise LayoutError(f"The label map has {transparent} transparent pixels: paint every pixel with a class colour.")
+    return rgba[..., :3]
+
+
+def match_colors(colors: np.ndarray, layout: Layout) -> np.ndarray:
+    """Class ids int64 `[...]` of uint8 `colors [...,3]`; −1 where the layout has no such colour."""
+    codes = _color_codes(colors.astype(np.int64))
     known = _color_codes(layout.colors.numpy().astype(np.int64))
     order = np.argsort(known)
     nearest = order[np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)]
-    unknown = known[nearest] != codes
-    if unknown.any():
-        row, column = (int(i) for i in np.argwhere(unknown)[0])
-        color = tuple(int(c) for c in rgba[row, column, :3])
-        raise LayoutError(
-            f"The label map has {int(unknown.sum())} pixels in colours that the layout '{layout.name}' does not have, the first at "
-            f"column {column}, row {row} with {color}: use the layout's exact colours, without smoothing, and save as PNG."
-        )
-    return torch.from_numpy(nearest.astype(np.int64))
+    return np.where(known[nearest] == codes, nearest, -1).astype(np.int64)
 
 
 def _color_codes(colors: np.ndarray) -> np.ndarray:

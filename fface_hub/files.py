@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,11 +23,12 @@ def current_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def replaced_folder(folder: str | Path) -> Iterator[Path]:
+def replaced_folder(folder: str | Path, dropped: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty temporary folder to write into; when the block ends well it takes the place of `folder`.
 
-    Files of the old folder that the block did not write again are kept (a model's card, its picture). Everything is flushed to the disk
-    before the rename. What a killed save left behind is removed by the next one. Raises `OSError` as the file system does.
+    Files of the old folder that the block did not write again are kept (a model's card, its picture), but for those of the names
+    `dropped`. Everything is flushed to the disk before the rename. What a killed save left behind is removed by the next one. Raises
+    `OSError` as the file system does.
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ def replaced_folder(folder: str | Path) -> Iterator[Path]:
         yield new
         if folder.is_dir():
             for item in folder.iterdir():
-                if not (new / item.name).exists():
+                if item.name not in dropped and not (new / item.name).exists():
                     shutil.copytree(item, new / item.name) if item.is_dir() else shutil.copy2(item, new / item.name)
         _flush(new)
     except BaseException:

@@ -43,7 +43,7 @@ class Layout:
         if not 1 <= len(self.classes) <= MAX_CLASSES:
             raise LayoutError(f"A layout needs between 1 and {MAX_CLASSES} classes, and this one has {len(self.classes)}.")
         seen_names: set[str] = set()
-        seen_colors: set[tuple[int, ...]] = set()
+        seen_colors: dict[tuple[int, ...], str] = {}
         for item in self.classes:
             _check_name(item.name, "class")
             if item.name.casefold() in seen_names:
@@ -53,8 +53,10 @@ class Layout:
             if not valid:
                 raise LayoutError(f"The colour of class '{item.name}' must be three whole numbers from 0 to 255, not {item.color}.")
             if item.color in seen_colors:
-                raise LayoutError(f"Class '{item.name}' has the same colour {item.color} as another class: give each class its own.")
-            seen_colors.add(item.color)
+                raise LayoutError(
+                    f"Class '{item.name}' has the same colour {item.color} as class '{seen_colors[item.color]}': give each class its own."
+                )
+            seen_colors[item.color] = item.name
         for item in self.classes:
             self._ancestors(item)
 

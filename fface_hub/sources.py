@@ -9,7 +9,7 @@ from pathlib import Path
 from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder
-from fface_hub.remote import PICKLE_SUFFIXES, fetch
+from fface_hub.remote import PICKLE_SUFFIXES, Kind, fetch
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONFIG_NAME = "config.json"
@@ -21,7 +21,7 @@ _SEGMENTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}(?:/[A-Za-z0-9_][A-Za-z
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from: a bundled name, a Hub id `org/name` or a folder, and which part of a repository."""
+    """Where a model comes from: a bundled name, a Hub id `org/name` or a folder, and which part of a repository (of which `kind`)."""
 
     id: str | Path
     revision: str | None = None
@@ -30,6 +30,7 @@ class Source:
     token: str | bool | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
+    kind: Kind = "model"
 
     @property
     def weights_name(self) -> str:
@@ -54,8 +55,8 @@ def is_bundled_name(name: str) -> bool:
     return bool(_PLAIN_NAME.fullmatch(name)) and ".." not in name and "--" not in name
 
 
-def locate(source: Source) -> Path:
-    """The local folder that holds the model, downloaded first if it is on the Hub. `ModelError` with what to do."""
+def check_parts(source: Source) -> None:
+    """`ModelError` unless revision, subfolder and variant have the form of such."""
     for what, value, pattern in (
         ("revision", source.revision, _SEGMENTS),
         ("subfolder", source.subfolder, _SEGMENTS),
@@ -63,6 +64,11 @@ def locate(source: Source) -> Path:
     ):
         if value is not None and (not pattern.fullmatch(value) or ".." in value):
             raise ModelError(f"{value[:60]!r} is not a valid {what}: use letters, digits, '.', '_' and '-'.")
+
+
+def locate(source: Source) -> Path:
+    """The local folder that holds the model, downloaded first if it is on the Hub. `ModelError` with what to do."""
+    check_parts(source)
     id = source.id
     if isinstance(id, str) and is_bundled_name(id):
         folder = CHECKPOINTS / id

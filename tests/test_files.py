@@ -26,6 +26,13 @@ def test_new_files_replace_old_ones_and_others_stay(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a"]
 
 
+def test_named_files_of_the_old_folder_are_dropped(tmp_path: Path) -> None:
+    write(tmp_path / "a", one="1", two="2", card="x")
+    with replaced_folder(tmp_path / "a", ["one", "two"]) as new:
+        (new / "one").write_text("3")
+    assert content(tmp_path / "a") == {"one": "3", "card": "x"}
+
+
 def test_a_failed_save_leaves_the_old_folder_and_no_litter(tmp_path: Path) -> None:
     write(tmp_path / "a", config="1")
     with pytest.raises(OSError, match="disk"), replaced_folder(tmp_path / "a") as new:

@@ -36,7 +36,10 @@ def choose_layout(name: str) -> Layout:
         return LAYOUTS[name]
     if not Path(name).is_file():
         raise LayoutError(f"There is no layout '{name[:80]}': give {', '.join(LAYOUTS)}, or the path of a layout.json.")
-    return Layout.from_dict(read_json(name))
+    try:
+        return Layout.from_dict(read_json(name))
+    except LayoutError as error:
+        raise LayoutError(f"'{Path(name).name}': {error}") from error
 
 
 @contextmanager

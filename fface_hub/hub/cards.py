@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -85,7 +85,7 @@ def _metadata(model: Model, id: str, results: Mapping[str, Any]) -> str:
         pipeline_tag=task,
         tags=["face-editing", "3d", "fface-adapter" if adapter else "fface-generator"],
         license="apache-2.0",
-        base_model=_shown_id(model.config["generator_id"]) if adapter else None,
+        base_model=shown_id(model.config["generator_id"]) if adapter else None,
         base_model_relation="adapter" if adapter else None,
         model_name=id.split("/")[-1] if figures else None,
         eval_results=figures or None,
@@ -113,13 +113,15 @@ def _table(heads: list[str], rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads), *rows])
 
 
-def layout_table(layout: Layout) -> str:
-    """The classes of a layout as a Markdown table: id, name, colour, parent. Names are shown as text, whatever they contain."""
-    rows = [
-        f"| {number} | {escape(item.name)} | {'#%02x%02x%02x' % item.color} | {escape(item.parent or '–')} |"  # noqa: UP031
-        for number, item in enumerate(layout.classes)
-    ]
-    return _table(["id", "class", "colour", "merges into"], rows)
+def layout_table(layout: Layout, further: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The classes of a layout as a Markdown table: id, name, colour, parent, and the `further` columns by their heads (a text for each
+    class). Names are shown as text, whatever they contain."""
+    further = further or {}
+    rows = []
+    for number, item in enumerate(layout.classes):
+        cells = [str(number), escape(item.name), "#" + bytes(item.color).hex(), escape(item.parent or "–")]
+        rows.append(f"| {' | '.join([*cells, *(column[number] for column in further.values())])} |")
+    return _table(["id", "class", "colour", "merges into", *further], rows)
 
 
 def escape(text: str) -> str:
@@ -127,13 +129,13 @@ def escape(text: str) -> str:
     return re.sub(r"[&<>\"\\`*_{}\[\]|~]", lambda match: f"&#{ord(match[0])};", text)
 
 
-def _shown_id(id: str) -> str:
+def shown_id(id: str) -> str:
     """An id that may stand in metadata and code as it is; anything that has not the form of one is replaced."""
     return id if is_bundled_name(id) or is_hub_id(id) else "unknown-generator"
 
 
 def _adapter_facts(model: Adapter, id: str) -> dict[str, str]:
-    generator = _shown_id(model.config["generator_id"])
+    generator = shown_id(model.config["generator_id"])
     count = sum(parameter.numel() for parameter in model.parameters())
     return {
         "summary": f"A face adapter: it labels every face of the generator `{generator}` with the {len(model.layout)} classes of the "

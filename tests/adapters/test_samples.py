@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
-from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.adapters import samples_rows
+from fface_hub.adapters.samples import Origin, Sample, SampleSet, read_folder
 from fface_hub.cameras import Camera, look_at
 from fface_hub.errors import FFaceError, ImageError, LayoutError, ModelError
+from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.latents import Latents
-from fface_hub.layouts import NASAL_WING_17
+from fface_hub.layouts import NASAL_WING_17, LabelClass, Layout
 
 
 def make(count: int = 2, with_latents: bool = True) -> SampleSet:
@@ -81,6 +84,9 @@ def flipped_camera() -> list[float]:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
+        (lambda f: f.rename(f.with_name("moved")), ModelError, "There is no folder"),
+        (lambda f: (f / "layout.json").write_text('{"name": 1}'), LayoutError, "'layout.json': A layout must be an object"),
+        (lambda f: edit_row(f, generator={"id": "a"}), ModelError, "'generator' must have"),
         (lambda f: (f / "metadata.jsonl").unlink(), ModelError, "has no metadata.jsonl"),
         (lambda f: (f / "layout.json").unlink(), ModelError, "has no layout.json"),
         (lambda f: (f / "metadata.jsonl").write_text("{\n"), ModelError, "Row 1"),
@@ -90,7 +96,7 @@ def flipped_camera() -> list[float]:
         (lambda f: edit_row(f, file_name="../0000.png"), ModelError, "without a path"),
         (lambda f: edit_row(f, labels=3), ModelError, "without a path"),
         (lambda f: edit_row(f, latents="none.safetensors"), ModelError, "missing"),
-        (lambda f: edit_row(f, camera=[0.0] * 25), ModelError, "Sample 1: the camera"),
+        (lambda f: edit_row(f, camera=[0.0] * 25), ModelError, "Sample 1, 'metadata.jsonl': the camera"),
         (lambda f: edit_row(f, camera=look_at(0.0).to_vector()[0].tolist()[:24]), ModelError, "25 finite numbers"),
         (lambda f: edit_row(f, camera=["1"] * 25), ModelError, "25 finite numbers"),
         (lambda f: edit_row(f, camera=flipped_camera()), ModelError, "rigid"),
@@ -100,10 +106,10 @@ def flipped_camera() -> list[float]:
     ],
 )
 def test_bad_folders_give_one_plain_sentence(tmp_path: Path, change: Callable[[Path], Any], error: type[FFaceError], message: str) -> None:
-    make(1).save(tmp_path)
-    change(tmp_path)
+    make(1).save(tmp_path / "set")
+    change(tmp_path / "set")
     with pytest.raises(error, match=message):
-        SampleSet.load(tmp_path)
+        SampleSet.load(tmp_path / "set")
 
 
 def test_labels_beyond_the_layout_and_shapes_are_refused() -> None:
@@ -114,3 +120,122 @@ def test_labels_beyond_the_layout_and_shapes_are_refused() -> None:
         Sample(image, torch.zeros(4, 3, dtype=torch.int64), look_at(0.0))
     with pytest.raises(ImageError, match="square"):
         Sample(torch.zeros(3, 4, 5), torch.zeros(4, 4, dtype=torch.int64), look_at(0.0))
+
+
+HALVES = Layout("halves", (LabelClass("background", (0, 0, 0)), LabelClass("left", (255, 0, 0)), LabelClass("right", (0, 255, 0))))
+
+
+def painted(*ids: int, side: int = 20, **more: Any) -> SampleSet:
+    """Samples of `HALVES`, each wholly of one class."""
+    return SampleSet(HALVES, tuple(Sample(torch.zeros(3, 8, 8), torch.full((side, side), k), look_at(0.0), **more) for k in ids))
+
+
+def paint(folder: Path, number: int, pixels: list[tuple[int, int]], color: tuple[int, int, int]) -> None:
+    """Pixels of a label map in another colour, and the file as RGB, as a painting program would save it."""
+    image = Image.open(folder / f"{number:04d}_labels.png").convert("RGB")
+    for pixel in pixels:
+        image.putpixel(pixel, color)
+    image.save(folder / f"{number:04d}_labels.png")
+
+
+def test_where_latents_come_from_and_what_files_were_called_is_kept(tmp_path: Path) -> None:
+    latents, origin = Latents(torch.zeros(1, 2, 3), torch.zeros(1, 1, 2, 3)), Origin("org/heads", "ab" * 32)
+    painted(1, 2, latents=latents, origin=origin).save(tmp_path)
+    loaded = SampleSet.load(tmp_path).samples
+    assert [sample.origin for sample in loaded] == [origin, origin]
+    assert [sample.name for sample in loaded] == ["0000.png", "0001.png"]
+
+
+def test_saving_fewer_samples_leaves_none_of_the_old_ones_but_other_files(tmp_path: Path) -> None:
+    painted(0, 1, 2).save(tmp_path / "set", {"README.md": "how"})
+    (tmp_path / "set" / "face.xcf").write_text("a painter's own file")
+    painted(2).save(tmp_path / "set")
+    assert sorted(p.name for p in (tmp_path / "set").iterdir()) == [
+        "0000.png",
+        "0000_labels.png",
+        "README.md",
+        "face.xcf",
+        "layout.json",
+        "metadata.jsonl",
+    ]
+
+
+def test_an_interrupted_save_leaves_the_old_set_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted(1, 2).save(tmp_path / "set")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "set").iterdir()}
+    calls: list[int] = []
+    kept = samples_rows.save_label_map
+
+    def full(*args: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        kept(*args)
+
+    monkeypatch.setattr(samples_rows, "save_label_map", full)
+    with pytest.raises(ModelError, match=r"No space left on device.*unchanged"):
+        painted(2, 2, 2).save(tmp_path / "set")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "set").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    painted(0, 1, 2, 1).save(tmp_path)
+    (tmp_path / "0000.png").write_bytes(b"no picture")
+    paint(tmp_path, 1, [(x, 3) for x in range(5)], (9, 9, 9))  # 5 of 400 are 1.25 %
+    paint(tmp_path, 2, [(x, 3) for x in range(4)], (9, 9, 9))  # 4 of 400 are 1 %, which is put right
+    samples, problems = read_folder(tmp_path)
+    assert samples is None
+    assert [(p.file, p.pixels, p.error is None) for p in problems] == [
+        ("0000.png", None, False),
+        ("0001_labels.png", None, False),
+        ("0002_labels.png", 4, True),
+    ]
+    assert "5 of 400 pixels (1.2%)" in problems[1].message and "column 0, row 3 with (9, 9, 9)" in problems[1].message
+
+
+def test_a_usable_set_says_what_it_will_not_teach(tmp_path: Path) -> None:
+    painted(1).save(tmp_path)
+    paint(tmp_path, 0, [(0, 0), (1, 0)], (0, 255, 0))
+    samples = SampleSet.load(tmp_path)
+    assert samples.pixels == {"background": 0, "left": 398, "right": 2}
+    assert ["no sample" in note or "only 2 pixels" in note or "only one sample" in note for note in samples.notes] == [True] * 3
+    assert "Class 'background'" in samples.notes[0] and "Class 'right'" in samples.notes[1]
+
+
+def test_label_maps_of_several_sizes_are_named(tmp_path: Path) -> None:
+    mixed = SampleSet(HALVES, (*painted(0, 1).samples, *painted(2, side=10).samples))
+    mixed.save(tmp_path)
+    with pytest.raises(LayoutError, match=r"'0002_labels[.]png' is 10 × 10 pixels, and the others are 20 × 20"):
+        SampleSet.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([{"name": f"class {k}", "color": [k, 0, 0]} for k in range(65)], "'layout.json': .* has 65"),
+        (
+            [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [1, 2, 3]}],
+            "'layout.json': Class 'b' has the same colour .* class 'a'",
+        ),
+    ],
+)
+def test_bad_layouts_name_file_and_class(tmp_path: Path, classes: list[dict[str, Any]], message: str) -> None:
+    painted(0).save(tmp_path)
+    (tmp_path / "layout.json").write_text(json.dumps({"name": "bad", "classes": classes}))
+    with pytest.raises(LayoutError, match=message):
+        SampleSet.load(tmp_path)
+
+
+def test_latents_of_another_generator_are_named(tiny_generator: TriplaneGenerator) -> None:
+    latents, own = tiny_generator.sample(1, 0), Origin.of(tiny_generator)
+    assert own == Origin("unnamed", tiny_generator.fingerprint)
+    painted(0, 1, latents=latents, origin=own).check(tiny_generator)
+    painted(0, latents=latents).check(tiny_generator)  # of old sets nothing is known but the shape
+    with pytest.raises(ModelError, match=r"Sample 1, 'a[.]png', has latents of another generator, or of other weights of 'org/x'"):
+        painted(0, latents=latents, origin=Origin("org/x", "00" * 32), name="a.png").check(tiny_generator)
+    with pytest.raises(ModelError, match="Sample 1 has latents of another generator: their shape"):
+        painted(0, latents=Latents(torch.zeros(1, 3, 5), torch.zeros(1, 1, 3, 5))).check(tiny_generator)
+    with pytest.raises(ModelError, match="Sample 1 has no latents"):
+        painted(0).check(tiny_generator)
+    assert len(painted(0, 1, 2).foreign(tiny_generator)) == 3

@@ -9,16 +9,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 NAME = r"(?P<id>[\w.-]+/[\w.-]+)"
 MODELS = rf"/api/(?P<type>model|dataset)s/{NAME}"
+
+
+def run_script(url: str, cache: Path, script: str) -> Any:
+    """Run `script` in a new process whose client talks to `url` and caches in `cache`; the JSON in the last line that it prints."""
+    environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment.pop("HF_TOKEN", None)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass
@@ -40,6 +54,11 @@ class Repository:
         self.commits[sha] = files
         self.heads[branch] = sha
         return sha
+
+
+def key(id: str, type: str | None) -> str:
+    """The name of a repository among all: models and datasets may be called alike."""
+    return f"datasets/{id}" if type == "dataset" else id
 
 
 def blob_id(data: bytes) -> str:
@@ -120,9 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _authorised(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
 
-    def _repository(self, id: str, revision: str = "main") -> tuple[Repository, str] | None:
+    def _repository(self, id: str, type: str | None, revision: str = "main") -> tuple[Repository, str] | None:
         """The repository and commit that this client may see, or None after an error was answered."""
-        repository = self.hub.repositories.get(id)
+        repository = self.hub.repositories.get(key(id, type))
         if repository is None or (repository.private and not self._authorised):
             return self._error(404 if self._authorised else 401, "RepoNotFound")
         commit = repository.at(revision)
@@ -132,28 +151,28 @@ class _Handler(BaseHTTPRequestHandler):
         request = json.loads(self.body)
         if not self._authorised:
             return self._json({"error": "Invalid username or password."}, 401)
-        id = f"{request['organization']}/{request['name']}"
+        id = key(f"{request['organization']}/{request['name']}", request.get("type"))
         known = id in self.hub.repositories
         self.hub.repositories.setdefault(id, Repository(request.get("visibility") == "private"))
         return self._json({"url": f"{self.hub.url}/{id}", "name": id}, 409 if known else 200)
 
     def validate(self) -> None:
-        head = re.match(r"---\n.*?\nlicense: .*?\n---\n", json.loads(self.body)["content"], re.DOTALL)
+        head = re.match(r"---\n(?:.*?\n)?license: .*?\n---\n", json.loads(self.body)["content"], re.DOTALL)
         self._json({"errors": [] if head else [{"message": "no licence"}], "warnings": []}, 200 if head else 400)
 
     def info(self, type: str, id: str, revision: str = "main") -> None:
-        if (found := self._repository(id, revision)) is not None:
+        if (found := self._repository(id, type, revision)) is not None:
             repository, commit = found
             files = [{"rfilename": path} for path in sorted(repository.commits[commit])]
             self._json({"id": id, "sha": commit, "private": repository.private, "siblings": files, "tags": []})
 
     def tree(self, type: str, id: str, revision: str) -> None:
-        if (found := self._repository(id, revision)) is not None:
+        if (found := self._repository(id, type, revision)) is not None:
             files = found[0].commits[found[1]]
             self._json([{"type": "file", "path": path, "size": len(data), "oid": blob_id(data)} for path, data in sorted(files.items())])
 
     def preupload(self, type: str, id: str, revision: str) -> None:
-        if (found := self._repository(id, revision)) is not None:
+        if (found := self._repository(id, type, revision)) is not None:
             old = found[0].commits[found[1]]
             modes = []
             for file in json.loads(self.body)["files"]:
@@ -164,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
     def commit(self, type: str, id: str, revision: str) -> None:
         if not self._authorised:
             return self._error(403, "Forbidden")
-        if (found := self._repository(id, revision)) is not None:
+        if (found := self._repository(id, type, revision)) is not None:
             repository, parent = found
             files = dict(repository.commits[parent])
             for line in self.body.splitlines():
@@ -177,13 +196,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"commitUrl": f"{self.hub.url}/{id}/commit/{sha}", "commitOid": sha, "pullRequestUrl": None})
 
     def branch(self, type: str, id: str, revision: str) -> None:
-        if (found := self._repository(id)) is not None:
+        if (found := self._repository(id, type)) is not None:
             known = revision in found[0].heads
             found[0].heads.setdefault(revision, found[1])
             self._json({}, 409 if known else 200)
 
-    def resolve(self, id: str, revision: str, path: str) -> None:
-        if (found := self._repository(id, revision)) is None:
+    def resolve(self, id: str, revision: str, path: str, type: str | None = None) -> None:
+        if (found := self._repository(id, type, revision)) is None:
             return None
         data = found[0].commits[found[1]].get(path)
         if data is None:
@@ -203,5 +222,5 @@ ROUTES = (
     ("POST", rf"{MODELS}/branch/(?P<revision>[^/]+)", _Handler.branch),
     ("GET", rf"{MODELS}(?:/revision/(?P<revision>[^/]+))?", _Handler.info),
     ("GET", rf"{MODELS}/tree/(?P<revision>[^/]+)", _Handler.tree),
-    ("GET", rf"/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Handler.resolve),
+    ("GET", rf"(?:/(?P<type>dataset)s)?/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Handler.resolve),
 )

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,8 +12,8 @@ import pytest
 from fface_hub.errors import ModelError
 from fface_hub.models import Model
 from fface_hub.sources import WEIGHTS_NAME
+from tests.hub.loopback import Hub, Repository, run_script
 
-ROOT = Path(__file__).parents[2]
 # Every client script ends by printing its findings; `told` is the sentence that a call failed with, and the seconds that took.
 PRELUDE = """
 import json, sys, time
@@ -43,30 +37,16 @@ found = {}
 """
 
 
-def _loopback() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback", Path(__file__).with_name("loopback.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["loopback"] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def hub() -> Iterator[Any]:
-    server = _loopback().Hub()
+def hub() -> Iterator[Hub]:
+    server = Hub()
     yield server
     server.close()
 
 
 def run_client(url: str, cache: Path, code: str) -> dict[str, Any]:
-    """Run `code` in a new process whose client talks to `url` and caches in `cache`; what it put into `found`."""
-    environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    environment.pop("HF_TOKEN", None)
-    script = f"{PRELUDE}\n{code}\nprint(json.dumps(found))"
-    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    """What `code` put into `found`, in a new process whose client talks to `url`."""
+    return run_script(url, cache, f"{PRELUDE}\n{code}\nprint(json.dumps(found))")
 
 
 PUSH = """
@@ -103,11 +83,11 @@ found["push"] = told(lambda: Adapter.from_pretrained("org/nose").push_to_hub("or
 
 
 @pytest.fixture(scope="module")
-def pushed(hub: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def pushed(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run_client(hub.url, tmp_path_factory.mktemp("writer"), PUSH)
 
 
-def test_a_push_is_one_commit_of_card_config_and_weights(hub: Any, pushed: dict[str, Any]) -> None:
+def test_a_push_is_one_commit_of_card_config_and_weights(hub: Hub, pushed: dict[str, Any]) -> None:
     repository = hub.repositories["org/nose"]
     assert pushed["url"] == f"{hub.url}/org/nose"
     assert repository.private
@@ -127,11 +107,11 @@ def test_a_push_that_is_refused_says_why(pushed: dict[str, Any]) -> None:
     assert "write it as 'org/name'" in pushed["bad_id"][0]
 
 
-def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Any, pushed: dict[str, Any], tmp_path: Path) -> None:
+def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Hub, pushed: dict[str, Any], tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     code = f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode()  # a pickle that makes a file when it is loaded
     pickled = {"config.json": b'{"_class_name": "Adapter"}', "diffusion_pytorch_model.bin": code}
-    hub.repositories["org/pickled"] = _loopback().Repository(private=False)
+    hub.repositories["org/pickled"] = Repository(private=False)
     hub.repositories["org/pickled"].commit("main", pickled)
     hub.faults.update({("GET", "busy/model"): 429, ("GET", "broken/model"): 500})
     start = len(hub.requests)
@@ -153,7 +133,7 @@ def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: An
 
 
 @pytest.mark.slow
-def test_a_slow_network_is_not_cut_short(hub: Any, pushed: dict[str, Any], tmp_path: Path) -> None:
+def test_a_slow_network_is_not_cut_short(hub: Hub, pushed: dict[str, Any], tmp_path: Path) -> None:
     hub.delays[("HEAD", "org/nose")] = 12  # the client's own patience ends after 10 seconds
     code = 'found["logits"] = logits(Adapter.from_pretrained("org/nose", token="hf_test"))'
     try:
