@@ -21,6 +21,7 @@ from fface_hub.errors import FFaceError
 
 GENERATOR = "heads-triplane"
 DRAW = "Draw faces from seeds. Each becomes a face folder, which edit and render take: the face, picture.png and labels.png."
+LEFT_OUT = "learn from all samples but N, report the mIoU on those, keep the best adapter and stop when it is flat (0)"
 VIEWS = ("views", "orbit", "mesh", "labels", "depth", "normals")
 
 
@@ -125,8 +126,9 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--heads", metavar="LAYOUT", help="instead of FOLDER: ten rendered heads, painted by the truth in this layout")
     parser.add_argument("--layout", metavar="NAME", help="merge the classes into this layout, a published name or layout.json")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
-    parser.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="steps (600, with --full 5000)")
-    parser.add_argument("--full", action="store_true", help="the reference schedule: hours on a CPU")
+    parser.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="steps (1000, with --reference 5000)")
+    parser.add_argument("--left-out", type=_whole(0, 1000), default=0, metavar="N", help=LEFT_OUT)
+    parser.add_argument("--reference", action="store_true", help="FFaceNeRF's own schedule, every step rendered anew: hours on a CPU")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the adapter")
     _add_common(parser, "losses and time")
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fface_hub import benchmarks
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.adapters.fit import FitSettings
+from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
@@ -125,6 +125,18 @@ def test_adapt_writes_an_adapter_that_other_commands_take(model: str, tmp_path: 
     command = ["render", "0", "--generator", model, "--adapter", str(out), "--only", "labels", "--out", str(views_out)]
     assert main([*command, *SMALL]) == 0
     assert set(np.asarray(Image.open(views_out / "labels.png")).ravel().tolist()) <= {0, 1}
+
+
+def test_adapt_measures_left_out_samples_and_has_a_slow_twin(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = Generator.from_pretrained(model)
+    layout = Layout("two", (LabelClass("background", (0, 0, 0)), LabelClass("all", (9, 9, 9))))
+    sample = Sample(torch.zeros(3, 16, 16), torch.ones(16, 16, dtype=torch.int64), look_at(0.0), generator.sample(1, 0))
+    SampleSet(layout, (sample, sample)).save(tmp_path / "samples")
+    base = ["adapt", str(tmp_path / "samples"), "--generator", model, "--device", "cpu", "--steps", "2", "--out", str(tmp_path / "adapter")]
+    for option, extra in ((["--left-out", "1"], {"miou"}), (["--reference"], set())):
+        assert main([*base, *option, "--json", str(tmp_path / "report.json")]) == 0
+        assert set(json.loads((tmp_path / "report.json").read_text())["losses"]) == {"loss", "cross_entropy", "overlap"} | extra
+    assert "2 of 2 samples are to be left out" in refused([*base, "--left-out", "2"], capsys)
 
 
 def test_benchmark_prints_and_writes_its_figures(
@@ -254,5 +266,5 @@ def test_help_states_the_steps_that_are_taken(capsys: pytest.CaptureFixture[str]
     for steps in (invert.w_steps, invert.free_steps, invert.tuning_steps):
         assert f"({steps})" in told("invert")
     assert f"steps of the optimisation ({edit.steps})" in told("edit")
-    assert f"steps ({FitSettings.quick().steps}, with --full {FitSettings().steps})" in told("adapt")
+    assert f"steps ({FitSettings().steps}, with --reference {FitSettings.original().steps})" in told("adapt")
     assert f"({ShardSettings().heads})" in told("train")

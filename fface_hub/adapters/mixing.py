@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from torch import Tensor
 
 from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
@@ -10,18 +13,43 @@ from fface_hub.latents import Latents
 TRUNCATION = 0.7
 
 
-def lmta(latents: Latents, generator: Generator, random: torch.Generator, probability: float = 0.5, amount: float = 0.5) -> Latents:
-    """With `probability`, move the late rows (the last third) of the whole batch by `amount` towards *one* face drawn at random.
+@dataclass(frozen=True)
+class Mixing:
+    """How LMTA mixes. FFaceNeRF draws a new partner for each mini-batch; here each sample has a pool of its own, drawn once.
 
-    The labels of a batch stay true, since late rows carry colour rather than shape. As coded by FFaceNeRF (layer-wise mixed training
-    augmentation: p = α = 0.5, truncation 0.7), but the draw has no side effect on the generator. Early rows come back untouched.
+    `mixes` versions of each sample: the first is the sample itself, the others are mixed with a partner each (1: no mixing). A mixed one is
+    looked at with `probability`. Its style `rows` (None: the late third) move by `amount` towards the partner. FFaceNeRF's code: ½, ½.
     """
-    mixing = bool(torch.rand((), generator=random) < probability)
-    seed = int(torch.randint(2**31 - 1, (), generator=random))  # drawn either way, so that the random stream does not depend on the outcome
-    if not mixing:
-        return latents
-    other = generator.sample(1, seed, TRUNCATION).to(latents.geometry.device)
-    return latents.mix_rows(other, late_rows(generator, latents), amount)
+
+    mixes: int = 4
+    probability: float = 0.5
+    amount: float = 0.5
+    rows: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mixes < 1 or not 0 <= self.probability <= 1:
+            raise ValueError(f"at least 1 mix and a probability from 0 to 1 are needed; got {self.mixes} and {self.probability}")
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Which of its mixes each of `count` samples is looked at in, int64 `[count]`: 0, or with `probability` one of the others."""
+        others = torch.randint(1, max(self.mixes, 2), (count,), generator=random)
+        return others * ((torch.rand(count, generator=random) < self.probability) & (self.mixes > 1))
+
+
+def mix(latents: Latents, generator: Generator, random: torch.Generator, mixing: Mixing) -> Latents:
+    """`latents [N]` → `[N·mixes]`, sample by sample, each sample's own version first and untouched.
+
+    Every mix has a partner of its own (truncation 0.7). Labels stay true, since late rows carry colour rather than shape; early rows come
+    back untouched. Unlike FFaceNeRF's, the draw has no side effect on the generator.
+    """
+    seeds = torch.randint(2**31 - 1, (len(latents), mixing.mixes - 1), generator=random).tolist()
+    rows = mixing.rows or late_rows(generator, latents)
+    versions = []
+    for number, row in enumerate(seeds):
+        own = latents[number]
+        partners = (generator.sample(1, seed, TRUNCATION).to(own.geometry.device) for seed in row)
+        versions += [own, *(own.mix_rows(partner, rows, mixing.amount) for partner in partners)]
+    return Latents.cat(versions)
 
 
 def late_rows(generator: Generator, latents: Latents) -> range:

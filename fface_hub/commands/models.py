@@ -6,7 +6,8 @@ import time
 from argparse import Namespace
 from dataclasses import replace
 
-from fface_hub.adapters.fit import FitSettings, fit
+from fface_hub.adapters.fit import fit, fit_reference
+from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.benchmarks import benchmark as find_benchmark
 from fface_hub.commands.folders import load_generator
@@ -34,9 +35,9 @@ def adapt(args: Namespace) -> None:
     layout = choose_layout(args.layout) if args.layout else None
     generator = load_generator(args.generator, device)
     samples = _drawn_samples(generator, args) if args.samples is None else SampleSet.load(args.samples)
-    settings = FitSettings(seed=args.seed) if args.full else FitSettings.quick(seed=args.seed)
-    if args.steps is not None:
-        settings = replace(settings, steps=args.steps)
+    keep_freed_memory()
+    settings = FitSettings.original() if args.reference else FitSettings()
+    settings = replace(settings, seed=args.seed, left_out=args.left_out, steps=args.steps or settings.steps)
     start, last = time.perf_counter(), Step(0, settings.steps, {})
     with progress("adapter") as bar:
 
@@ -46,7 +47,8 @@ def adapt(args: Namespace) -> None:
             bar(step)
 
         # The name under which others can load the generator; a folder of this machine is none.
-        adapter = fit(generator, samples, layout, settings, callback, generator_id=getattr(generator, "model_id", None) or "")
+        generator_id = getattr(generator, "model_id", None) or ""
+        adapter = (fit_reference if args.reference else fit)(generator, samples, layout, settings, callback, generator_id)
     adapter.save_pretrained(args.out)
     seconds = time.perf_counter() - start
     write_json({"seconds": seconds, "samples": len(samples), "classes": len(adapter.layout), "losses": dict(last.losses)}, args.json)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.adapters.fit import pick_rays
+from fface_hub.adapters.plan import pick_rays
 from fface_hub.cameras import Camera
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.errors import LayoutError, ModelError

@@ -1,4 +1,4 @@
-"""The reference fit on a tiny random generator: it must find a layout that is a function of geometry, and repeat itself exactly."""
+"""Fits on a tiny random generator: they find a layout that is a function of geometry, repeat themselves, and agree with their slow twin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.adapters.fit import FitSettings, fit, pick_rays
+from fface_hub.adapters.fit import MEASURE_EVERY, fit, fit_reference
+from fface_hub.adapters.mixing import Mixing
+from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.errors import CancelledError, LayoutError, ModelError, OptimisationError
@@ -18,11 +20,12 @@ from fface_hub.layouts import LabelClass, Layout
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
+from fface_hub.rendering.views import labels_to_image
 from tests.tiny import solid_generator
 
 LAYOUT = Layout("halves", (LabelClass("background", (0, 0, 0)), LabelClass("first", (255, 0, 0)), LabelClass("second", (0, 255, 0))))
 SIZE = 16
-QUICK = FitSettings(steps=200, batch=4, rays=128, balance=0.5, coarse=8, fine=8, learning_rate=0.03, mixing=0.0, seed=1)
+QUICK = FitSettings(steps=200, batch=4, rays=128, kept=None, coarse=8, fine=8, learning_rate=0.03, mixing=Mixing(mixes=1), seed=1)
 
 
 def truth(latents: Latents, yaw: float) -> tuple[Tensor, Tensor]:
@@ -42,6 +45,11 @@ def sample_set(count: int = 6, seed: int = 0) -> SampleSet:
     return SampleSet(LAYOUT, tuple(samples))
 
 
+def losses_of(steps: list[Step], name: str = "loss") -> list[float]:
+    """One of the losses of each step; step 0, which comes once for each view that is looked at, has none."""
+    return [step.losses[name] for step in steps if step.index]
+
+
 def accuracy(adapter: Adapter, seed: int) -> float:
     """Mean share of right pixels over the three classes, on faces the fit has not seen."""
     shares = []
@@ -54,8 +62,9 @@ def accuracy(adapter: Adapter, seed: int) -> float:
 
 
 def test_fit_finds_a_layout_that_is_a_function_of_geometry() -> None:
-    losses: list[float] = []
-    adapter = fit(solid_generator(), sample_set(), settings=QUICK, callback=lambda step: losses.append(step.losses["cross_entropy"]))
+    steps: list[Step] = []
+    adapter = fit(solid_generator(), sample_set(), settings=QUICK, callback=steps.append)
+    losses = losses_of(steps, "cross_entropy")
     untrained = Adapter(LAYOUT.to_dict(), "a", solid_generator().fingerprint, 8)
     untrained.initialise(torch.Generator().manual_seed(0))
     assert len(losses) == QUICK.steps
@@ -77,12 +86,70 @@ def test_same_settings_give_the_same_adapter_and_leave_the_generator_alone() -> 
     assert all(p.requires_grad and p.grad is None for p in solid_generator().parameters())
 
 
+def test_losses_equal_those_of_the_slow_twin() -> None:
+    settings = replace(QUICK, steps=50, rays=64, kept=200, jitter=False, epsilon=0.0, mixing=Mixing(mixes=3))
+    fast: list[Step] = []
+    slow: list[Step] = []
+    adapter = fit(solid_generator(), sample_set(3), settings=settings, callback=fast.append)
+    twin = fit_reference(solid_generator(), sample_set(3), settings=settings, callback=slow.append)
+    assert losses_of(fast) == pytest.approx(losses_of(slow), rel=0, abs=1e-4)
+    assert losses_of(fast)[-1] < losses_of(fast)[0]
+    for a, b in zip(adapter.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-3)
+
+
+def test_gap_to_the_slow_twin_at_the_shipped_epsilon_is_small() -> None:
+    settings = replace(QUICK, steps=50, rays=64, jitter=False)
+    assert settings.epsilon == FitSettings().epsilon > 0
+    fast: list[Step] = []
+    slow: list[Step] = []
+    fit(solid_generator(), sample_set(3), settings=settings, callback=fast.append)
+    fit_reference(solid_generator(), sample_set(3), settings=settings, callback=slow.append)
+    gaps = [abs(a - b) / b for a, b in zip(losses_of(fast), losses_of(slow), strict=True)]
+    assert 0 < max(gaps) < 0.01
+
+
 def test_overlap_joins_after_its_share_of_the_steps() -> None:
     steps: list[Step] = []
     fit(solid_generator(), sample_set(2), settings=replace(QUICK, steps=5, overlap_weight=0.5, overlap_start=0.4), callback=steps.append)
-    for step in steps:  # 0.4 · 5: steps 3, 4 and 5 have it
+    for step in steps[2:]:  # the first two are the two views; 0.4 · 5: steps 3, 4 and 5 have it
         expected = step.losses["cross_entropy"] + (0.5 * step.losses["overlap"] if step.index > 2 else 0)
         assert step.losses["loss"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_steps_are_reported_with_a_preview_now_and_then() -> None:
+    steps: list[Step] = []
+    settings = replace(QUICK, steps=MEASURE_EVERY + 2, mixing=Mixing(mixes=2))
+    adapter = fit(solid_generator(), sample_set(2), settings=settings, callback=steps.append)
+    assert [step.index for step in steps] == [0] * 4 + list(range(1, settings.steps + 1))  # two samples in two mixes, then the steps
+    assert {step.index for step in steps if step.preview is not None} == {MEASURE_EVERY, settings.steps}
+    preview, sample = steps[-1].preview, sample_set(2).samples[0]
+    assert preview is not None and preview.shape == (3, SIZE, SIZE)
+    assert sample.latents is not None
+    shown = render(solid_generator().scene(sample.latents), sample.camera, SIZE, Sampling(8, 8), adapter=adapter).labels
+    assert (preview == labels_to_image(shown, LAYOUT)[0]).all(dim=0).float().mean() > 0.98  # up to what ε drops
+
+
+def test_left_out_samples_measure_it_and_the_best_adapter_is_kept() -> None:
+    steps: list[Step] = []
+    settings = replace(QUICK, steps=3 * MEASURE_EVERY, left_out=2)
+    adapter = fit(solid_generator(), sample_set(), settings=settings, callback=steps.append)
+    found = {step.index: step.losses["miou"] for step in steps if "miou" in step.losses}
+    assert min(found) == MEASURE_EVERY and len(set(found.values())) == 3
+    assert steps[-1].best is adapter
+    highest = max(found.values())
+    assert highest > 0.5
+    first = min(index for index, miou in found.items() if miou == highest)
+    assert next(step for step in steps if step.index == first).best is adapter
+    again = fit(solid_generator(), sample_set(), settings=settings)
+    assert all(torch.equal(a, b) for a, b in zip(adapter.parameters(), again.parameters(), strict=True))
+
+
+def test_it_stops_when_the_left_out_miou_is_flat() -> None:
+    steps: list[Step] = []
+    settings = replace(QUICK, steps=10 * MEASURE_EVERY, left_out=1, patience=2, learning_rate=1e-9)  # nothing is learnt
+    fit(solid_generator(), sample_set(2), settings=settings, callback=steps.append)
+    assert steps[-1].index == 3 * MEASURE_EVERY  # the first look is the best, and two more see nothing better
 
 
 def test_a_coarser_layout_merges_the_samples_classes() -> None:
@@ -118,6 +185,15 @@ def test_cancelling_leaves_the_adapter_so_far() -> None:
     with pytest.raises(CancelledError):
         fit(solid_generator(), sample_set(2), settings=QUICK, callback=stop)
     assert isinstance(seen[-1].best, Adapter)
+    seen.clear()
+
+    def stop_at_once(step: Step) -> None:
+        seen.append(step)
+        raise CancelledError("Stopped.")
+
+    with pytest.raises(CancelledError):
+        fit(solid_generator(), sample_set(2), settings=QUICK, callback=stop_at_once)
+    assert [step.index for step in seen] == [0]  # while the views are looked at
     assert all(p.requires_grad for p in solid_generator().parameters())
 
 
@@ -126,20 +202,3 @@ def test_numbers_that_are_not_finite_stop_it() -> None:
     broken = Latents(torch.full_like(samples.samples[0].latents.geometry, torch.nan), samples.samples[0].latents.appearance)
     with pytest.raises(OptimisationError):
         fit(solid_generator(), SampleSet(LAYOUT, (replace(samples.samples[0], latents=broken),)), settings=QUICK)
-
-
-def test_rays_are_drawn_evenly_over_classes_if_asked() -> None:
-    labels = torch.zeros(1, 1000, dtype=torch.int64)
-    labels[0, :10] = 2
-    random = torch.Generator().manual_seed(0)
-    drawn = torch.stack([pick_rays(labels, 1, 1.0, random)[0, 0] for _ in range(400)])
-    assert 160 < (drawn < 10).sum() < 240  # two classes are present: half of the draws each, 200 ± 10
-    plain = torch.stack([pick_rays(labels, 1, 0.0, random)[0, 0] for _ in range(400)])
-    assert (plain < 10).sum() < 20  # 1 %: 4 ± 2
-
-
-def test_all_rays_in_order_or_different_ones() -> None:
-    labels = torch.zeros(2, 9, dtype=torch.int64)
-    random = torch.Generator().manual_seed(0)
-    assert pick_rays(labels, None, 0.5, random).tolist() == [list(range(9))] * 2
-    assert all(len(set(row)) == 5 for row in pick_rays(labels, 5, 0.5, random).tolist())
