@@ -21,7 +21,8 @@ class TrainConfig:
     samples, drawn per ray (log-uniform), so that surfaces are learnt solid enough for coarse samplers. The learning rate warms up over the
     first `warmup` steps and falls to zero (a half cosine) over the last `decay` of the run; `matrix_scale` is the step of the synthesis
     network's matrices in units of it. `weights` are the losses' weights by name, `class_weights` those of rays in the label losses (1 for
-    classes that are not named), `background_weight` that of background rays in the colour losses: the data holds half as many as pictures.
+    classes that are not named), `background_weight` that of background rays in the losses of colour and opacity: the data holds half as
+    many as pictures do.
     """
 
     name: str
@@ -53,8 +54,8 @@ class TrainConfig:
     )
     class_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "skin": 0.7, "brow": 1.5, "eye": 1.5, "glasses": 1.5, "ear": 1.5, "earring": 3.0, "nose": 1.2, "mouth": 4.0, "lips": 1.5,
-            "necklace": 4.0, "cloth": 1.2, "hat": 2.0,
+            "background": 2.0, "skin": 0.7, "brow": 1.5, "eye": 1.5, "glasses": 1.5, "ear": 1.5, "earring": 3.0, "nose": 1.2, "mouth": 4.0,
+            "lips": 1.5, "necklace": 4.0, "cloth": 1.2, "hat": 2.0,
         }
     )  # fmt: skip
     background_weight: float = 2.0

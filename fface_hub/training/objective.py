@@ -115,17 +115,17 @@ def losses(prediction: RayPrediction, batch: RayBatch, config: TrainConfig) -> d
     hit = batch.depths.isfinite()
     share = hit.float().mean().clamp_min(1e-6)
     truth = torch.where(hit, batch.depths, 0.0)
-    weight = torch.where(hit, 1.0, config.background_weight)[..., None]
+    weight = torch.where(hit, 1.0, config.background_weight)
     weight = weight / weight.mean()
     classes = torch.tensor([config.class_weights.get(name, 1.0) for name in BASE_15.names], device=hit.device)
     nowhere = batch.labels.masked_fill(~hit, -100)  # cross-entropy's own mark for what does not count
     return {
-        "l1": ((prediction.color - color).abs() * weight).mean(),
-        "l2": ((prediction.color - color).square() * weight).mean(),
+        "l1": ((prediction.color - color).abs() * weight[..., None]).mean(),
+        "l2": ((prediction.color - color).square() * weight[..., None]).mean(),
         "labels": F.cross_entropy(prediction.logits.flatten(0, 1), batch.labels.flatten(), classes),
         "depth": ((prediction.depth - truth).abs() * hit).mean() / share,
         "spread": (prediction.spread * hit).mean() / share,
-        "opacity": F.binary_cross_entropy(prediction.opacity.clamp(1e-4, 1 - 1e-4), hit.float()),
+        "opacity": F.binary_cross_entropy(prediction.opacity.clamp(1e-4, 1 - 1e-4), hit.float(), weight),
         "surface_color": ((prediction.surface_color - color).abs() * hit[..., None]).mean() / share,
         "surface_labels": F.cross_entropy(prediction.surface_logits.flatten(0, 1), nowhere.flatten(), classes),
     }

@@ -62,7 +62,7 @@ def test_loss_terms(config: TrainConfig) -> None:
     assert terms["surface_labels"] == pytest.approx(-math.log(1 / 15))  # only where something is hit
     assert terms["depth"] == pytest.approx(0.1, abs=1e-5)  # only the ray that hits counts
     assert terms["spread"] == pytest.approx(0.02)
-    assert terms["opacity"] == pytest.approx((-math.log(0.8) - math.log(0.9)) / 2, abs=1e-5)
+    assert terms["opacity"] == pytest.approx((-math.log(0.8) * 0.5 - math.log(0.9) * 1.5) / 2, abs=1e-5)
 
 
 def test_prediction_agrees_with_the_renderer(source: Any, shards: HeadShards, config: TrainConfig) -> None:
