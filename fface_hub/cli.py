@@ -1,4 +1,4 @@
-"""The command line: `fface-hub generate | invert | edit | render | adapt | train | benchmark`; `python -m fface_hub.cli` is the same.
+"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark`, or `python -m fface_hub.cli`.
 
 Only the grammar is here, and what happens to errors: every mistake of the user is one sentence on stderr and exit code 2; an interrupt
 is 130. The commands themselves are imported when they are asked for, so that `--help` answers at once.
@@ -155,12 +155,72 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
+def _add_samples(commands: argparse._SubParsersAction) -> None:
+    """The commands for sets of painted faces."""
+    parser = commands.add_parser("samples", help="faces to paint, for adapt", description="Draw, import, check and publish sample sets.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    nothing = "has no effect: nothing is drawn"
+    model = {"default": GENERATOR, "metavar": "ID", "help": f"bundled name, org/name on the Hub, or folder ({GENERATOR})"}
+    layout = "layout of the label maps, a published name or layout.json"
+
+    parser = actions.add_parser(
+        "new",
+        help="draw faces to paint",
+        description="Draw faces that differ as much as possible, with the labels known already, and a README that says how to paint.",
+    )
+    parser.add_argument("--layout", required=True, metavar="NAME", help=layout)
+    parser.add_argument("--count", type=_whole(1, 1000), default=10, metavar="N", help="how many faces (10)")
+    parser.add_argument("--generator", **model)
+    parser.add_argument("--adapter", metavar="ID", help="start from the labels of this adapter instead of the generator's own")
+    parser.add_argument("--resolution", type=_whole(16, 1024), default=128, metavar="N", help="side of pictures and label maps (128)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("samples"), metavar="DIR", help="folder to write, which must hold no set (samples)"
+    )
+    _add_common(parser, "what was drawn")
+
+    parser = actions.add_parser(
+        "import",
+        help="pictures + label maps → sample set",
+        description="Make a sample set of pictures and of label maps painted elsewhere: GIMP, CVAT (Segmentation mask 1.1), Label Studio, "
+        "this program's page. A label map is a palette, RGB or opaque RGBA PNG in the layout's colours, called NAME.png or NAME_labels.png "
+        "like its picture NAME. Pictures of a sample set (samples new) keep their latents; others are photos, and the face in each is "
+        "inverted, which takes a minute or two. Cropped photos become part of the set.",
+    )
+    parser.add_argument("pictures", type=Path, metavar="PICTURES", help="folder of pictures, or of a sample set")
+    parser.add_argument("--labels", type=Path, metavar="DIR", help="folder of the label maps (PICTURES, there called NAME_labels.png)")
+    parser.add_argument("--layout", metavar="NAME", help=f"{layout} (that of the sample set)")
+    parser.add_argument("--cropped", action="store_true", help="photos are square crops of the face already: do not look for it")
+    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws (120)")
+    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free (100)")
+    parser.add_argument("--generator", **model)
+    parser.add_argument("--resolution", type=_whole(16, 1024), default=128, metavar="N", help="side of the label maps (128)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write, which must hold no set")
+    _add_common(parser, "what was imported")
+
+    parser = actions.add_parser(
+        "check",
+        help="is it ready for adapt?",
+        description="Name every problem of a sample set. Exit code 2 if it cannot be fitted, 0 if it can, be it with warnings.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the sample set")
+    parser.add_argument("--generator", **model)
+    _add_common(parser, "all problems and the pixels of each class", seed=nothing)
+
+    parser = actions.add_parser("push", help="publish on the Hub", description="Upload a sample set as a dataset, with a card.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the sample set")
+    parser.add_argument("repo", metavar="ORG/NAME", help="where to; it is made if it is not there ('hf auth login' first)")
+    parser.add_argument("--private", action="store_true", help="make it private, if it is not there yet")
+    parser.add_argument("--revision", metavar="NAME", help="branch to push to (main)")
+    parser.add_argument("--license", default="apache-2.0", metavar="ID", help="licence, by the Hub's identifier (apache-2.0)")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole grammar."""
     parser = _Parser(prog="fface-hub", description="Edit portraits as 3-D faces by painting on their labels.")
     parser.add_argument("--version", action="version", version=f"fface-hub {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_faces(commands)
+    _add_samples(commands)
     _add_models(commands)
     return parser
 
@@ -170,6 +230,7 @@ HANDLERS = {
     "invert": "fface_hub.commands.faces",
     "edit": "fface_hub.commands.faces",
     "render": "fface_hub.commands.views",
+    "samples": "fface_hub.commands.samples",
     "adapt": "fface_hub.commands.models",
     "train": "fface_hub.commands.models",
     "benchmark": "fface_hub.commands.models",

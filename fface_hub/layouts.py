@@ -58,7 +58,7 @@ class Layout:
                 )
             seen_colors[item.color] = item.name
         for item in self.classes:
-            self._ancestors(item)
+            self.ancestors(item)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -80,7 +80,7 @@ class Layout:
                 return position
         raise LayoutError(f"The layout '{self.name}' has no class '{name}'; its classes are {', '.join(self.names)}.")
 
-    def _ancestors(self, item: LabelClass) -> list[str]:
+    def ancestors(self, item: LabelClass) -> list[str]:
         """Names of `item` and everything it merges into, nearest first, through this layout and the published parents."""
         parents = {**_PARENTS, **{c.name: c.parent for c in self.classes if c.parent is not None}}
         chain = [item.name]
@@ -98,7 +98,7 @@ class Layout:
         ids = {name: position for position, name in enumerate(target.names)}
         table = []
         for item in self.classes:
-            match = next((name for name in self._ancestors(item) if name in ids), None)
+            match = next((name for name in self.ancestors(item) if name in ids), None)
             if match is None:
                 raise LayoutError(f"Class '{item.name}' of layout '{self.name}' has no parent in layout '{target.name}'.")
             table.append(ids[match])

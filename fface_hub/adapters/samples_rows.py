@@ -117,8 +117,13 @@ def pixel_size(pixels: Tensor) -> str:
     return " × ".join(str(side) for side in pixels.shape[-2:][::-1])
 
 
-def read_sample(folder: Path, row: Any, layout: Layout, number: int, problems: list[Problem]) -> Sample | None:
-    """The sample of one row; what is wrong is added to `problems`, and None returned if it cannot be used."""
+def read_sample(
+    folder: Path, row: Any, layout: Layout, number: int, problems: list[Problem], painting: Path | None = None
+) -> Sample | None:
+    """The sample of one row, with the label map `painting` instead of its own if one is given.
+
+    What is wrong is added to `problems`, and None returned if the sample cannot be used.
+    """
 
     def attempt(file: str, part: Callable[[], Value]) -> Value | None:
         try:
@@ -130,13 +135,14 @@ def read_sample(folder: Path, row: Any, layout: Layout, number: int, problems: l
     if attempt(METADATA, lambda: _check_row(folder, row)) is None:
         return None
     image = attempt(row["file_name"], lambda: _check_image(to_tensor(read_image(folder / row["file_name"]))[0]))
-    painted = attempt(row["labels"], lambda: _read_labels(folder / row["labels"], layout))
+    file = painting or folder / row["labels"]
+    painted = attempt(file.name, lambda: _read_labels(file, layout))
     camera = attempt(METADATA, lambda: _read_camera(row["camera"]))
     latents = attempt(row["latents"], lambda: _read_latents(folder / row["latents"])) if row.get("latents") else None
     if painted is not None and painted.snapped:
         share = painted.snapped / painted.labels.numel()
-        sentence = f"'{row['labels']}': {painted.snapped} pixels ({share:.2%}) were in colours of no class and took the nearest one around."
-        problems.append(Problem(row["labels"], sentence, painted.snapped))
+        sentence = f"'{file.name}': {painted.snapped} pixels ({share:.2%}) were in colours of no class and took the nearest one around."
+        problems.append(Problem(file.name, sentence, painted.snapped))
     if image is None or painted is None or camera is None or (latents is None and row.get("latents")):
         return None
     origin = Origin(**row["generator"]) if row.get("generator") else None
