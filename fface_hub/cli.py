@@ -22,6 +22,7 @@ from fface_hub.errors import FFaceError
 GENERATOR = "heads-triplane"
 DRAW = "Draw faces from seeds. Each becomes a face folder, which edit and render take: the face, picture.png and labels.png."
 LEFT_OUT = "learn from all samples but N, report the mIoU on those, keep the best adapter and stop when it is flat (0)"
+SWEEP = "adapt-speed only: also draw cost by samples, classes and mixes into FILE (PNG), and the figures into a .json beside it"
 VIEWS = ("views", "orbit", "mesh", "labels", "depth", "normals")
 
 
@@ -148,10 +149,11 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "benchmark",
         help="measure a model",
-        description="Measure a generator on rendered heads, and print the figures. Needs the heads extra.",
+        description="Measure a generator, and print the figures. All but adapt-speed do it on rendered heads and need the heads extra.",
     )
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
+    parser.add_argument("--sweep", type=Path, metavar="FILE", help=SWEEP)
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
@@ -262,7 +264,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """`FFaceError` if `--out` or `--json` could not be written: better said now than after hours of work that is lost with it."""
-    for option, path, folder in (("--out", getattr(args, "out", None), True), ("--json", getattr(args, "json", None), False)):
+    for option, path, folder in (
+        ("--out", getattr(args, "out", None), True),
+        ("--json", getattr(args, "json", None), False),
+        ("--sweep", getattr(args, "sweep", None), False),
+    ):
         if path is None:
             continue
         if path.exists() and path.is_dir() != folder:

@@ -17,6 +17,7 @@ from fface_hub import benchmarks
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.benchmarks import adapt_speed
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
 from fface_hub.editing.edit import EditSettings
@@ -249,6 +250,20 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         main([command, "--help"])
     text = capsys.readouterr().out
     assert stop.value.code == 0 and "--device" in text and "--seed" in text
+
+
+def test_a_sweep_is_drawn_beside_its_figures(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"axis": "samples", "samples": 1, "classes": 16, "mixes": 4, "seconds": 2.0, "cache_mb": 3.0, "peak_memory_mb": 4.0}
+    monkeypatch.setattr(benchmarks, "import_module", lambda name: SimpleNamespace(run=lambda generator, callback: {"ratio": 200.0}))
+    monkeypatch.setattr(adapt_speed, "sweep", lambda generator, callback: [row])
+    command = ["--generator", model, "--device", "cpu", "--sweep", str(tmp_path / "sweep.png")]
+    assert main(["benchmark", "adapt-speed", *command, "--json", str(tmp_path / "f.json")]) == 0
+    assert json.loads((tmp_path / "f.json").read_text()) == {"ratio": 200.0}
+    assert json.loads((tmp_path / "sweep.json").read_text()) == {"rows": [row]}
+    assert Image.open(tmp_path / "sweep.png").format == "PNG"
+    assert "--sweep is for the benchmark adapt-speed" in refused(["benchmark", "fidelity", *command], capsys)
 
 
 def test_the_module_runs_as_a_program() -> None:

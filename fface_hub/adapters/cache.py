@@ -74,14 +74,14 @@ class RayCache:
         epsilon: float = 0.0,
         dtype: torch.dtype = torch.float32,
         limit: int = LIMIT,
-        callback: Callable[[], None] | None = None,
+        callback: Callable[[int], None] | None = None,
     ) -> Self:
         """March every ray of `views` once and keep the samples with ω > `epsilon`.
 
         With `epsilon` 0 labels and losses are those of rendering with the same `sampling`, up to rounding. A jitter is drawn once per ray.
         `dtype` is that of the values: float16 halves the memory; reading it is no faster and no slower, so a fit, which need not save,
-        takes float32. `callback` is called after every view and may raise `CancelledError`. Raises `ModelError` as soon as it is clear that
-        more than `limit` bytes would be needed, `OptimisationError` for scenes with numbers that are not finite.
+        takes float32. `callback` is told the bytes so far after every view and may raise `CancelledError`. Raises `ModelError` as soon as
+        it is clear that more than `limit` bytes would be needed, `OptimisationError` for scenes with numbers that are not finite.
         """
         blocks: list[tuple[Tensor, ...]] = []
         features, size = 0, 0
@@ -100,7 +100,7 @@ class RayCache:
                 size += sum(block.nbytes for block in blocks[-1])
             _check_size(size * len(views) / (number + 1), limit)
             if callback is not None:
-                callback()
+                callback(size)
         values, weights, counts, directions, empty = (torch.cat(column) for column in zip(*blocks, strict=True))
         return cls(values, weights, counts, (directions, empty), (len(views), views.pixels.shape[1], features))
 

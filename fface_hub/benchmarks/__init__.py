@@ -6,7 +6,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-BENCHMARKS = {"fewshot": "fface_hub.benchmarks.fewshot", "fidelity": "fface_hub.benchmarks.fidelity"}
+BENCHMARKS = {
+    "adapt-speed": "fface_hub.benchmarks.adapt_speed",
+    "fewshot": "fface_hub.benchmarks.fewshot",
+    "fidelity": "fface_hub.benchmarks.fidelity",
+}
 
 
 def benchmark(name: str) -> Callable[..., dict[str, Any]]:

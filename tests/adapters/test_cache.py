@@ -140,10 +140,12 @@ def test_half_precision_halves_the_values_and_keeps_the_logits() -> None:
 def test_more_than_the_limit_is_refused_at_once_and_a_callback_may_stop_it() -> None:
     seen: list[int] = []
     with pytest.raises(ModelError, match="GB of memory, more than the"):
-        RayCache.build(solid_generator(), whole(), SAMPLING, limit=10_000, callback=lambda: seen.append(1))
+        RayCache.build(solid_generator(), whole(), SAMPLING, limit=10_000, callback=seen.append)
     assert not seen
+    whole_cache = RayCache.build(solid_generator(), whole(), SAMPLING, callback=seen.append)
+    assert len(seen) == 3 and seen == sorted(seen) and seen[-1] == whole_cache.bytes - 8  # where the last ray ends
 
-    def stop() -> None:
+    def stop(size: int) -> None:
         raise CancelledError("Stopped.")
 
     with pytest.raises(CancelledError):
