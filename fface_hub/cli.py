@@ -184,11 +184,12 @@ def _add_samples(commands: argparse._SubParsersAction) -> None:
         "import",
         help="pictures + label maps → sample set",
         description="Make a sample set of pictures and of label maps painted elsewhere: GIMP, CVAT (Segmentation mask 1.1), Label Studio, "
-        "this program's page. A label map is a palette, RGB or opaque RGBA PNG in the layout's colours, called NAME.png or NAME_labels.png "
-        "like its picture NAME. Pictures of a sample set (samples new) keep their latents; others are photos, and the face in each is "
-        "inverted, which takes a minute or two. Cropped photos become part of the set.",
+        "this program's page. A label map is a palette, RGB or opaque RGBA PNG in the layout's colours, called NAME.png or "
+        "NAME_labels.png like its picture NAME. Pictures of a sample set (samples new) keep their latents, and so do face folders "
+        "(generate, invert) with their labels.png painted; others are photos, and the face in each is inverted, which takes a minute or "
+        "two. The cut-out photos become part of the set.",
     )
-    parser.add_argument("pictures", type=Path, metavar="PICTURES", help="folder of pictures, or of a sample set")
+    parser.add_argument("pictures", type=Path, metavar="PICTURES", help="folder of pictures or face folders, or of a sample set")
     parser.add_argument("--labels", type=Path, metavar="DIR", help="folder of the label maps (PICTURES, there called NAME_labels.png)")
     parser.add_argument("--layout", metavar="NAME", help=f"{layout} (that of the sample set)")
     parser.add_argument("--cropped", action="store_true", help="photos are square crops of the face already: do not look for it")

@@ -115,9 +115,13 @@ class SampleSet:
         if isinstance(source, str) and is_hub_id(source):
             # Looked up by name: the hub package imports this module.
             fetch_samples = import_module("fface_hub.hub.datasets").fetch_samples
-            folder = fetch_samples(
-                Source(source, revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only, kind="dataset")
-            )
+            place = Source(source, revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only, kind="dataset")
+            try:
+                folder = fetch_samples(place)
+            except ModelError as error:
+                if folder.is_dir():
+                    raise ModelError(f"{error} For the folder beside you write './{source}'.") from error
+                raise
         samples, problems = read_folder(folder)
         for problem in problems:
             if problem.error is not None:

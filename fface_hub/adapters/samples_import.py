@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fface_hub.adapters.samples import METADATA, Origin, Problem, Sample, SampleSet, read_head
-from fface_hub.adapters.samples_labels import read_painted, resample_labels
+from fface_hub.adapters.samples_labels import Painted, read_painted, resample_labels
 from fface_hub.adapters.samples_rows import read_sample
 from fface_hub.cameras import look_at
 from fface_hub.doors import read_image, to_tensor
@@ -19,6 +19,7 @@ from fface_hub.errors import FaceNotFoundError, ImageError, LayoutError, ModelEr
 from fface_hub.files import current_folder
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.align import Box, crop, find_face
+from fface_hub.inversion.inversion import CONFIG_FILE, Inversion
 from fface_hub.inversion.invert import PHOTO_SIDE, invert
 from fface_hub.inversion.objective import InvertSettings
 from fface_hub.layouts import Layout
@@ -56,7 +57,8 @@ def import_samples(
 ) -> SampleSet:
     """A sample set of the folder `pictures` with the label maps of the folder `labels` (None: the same folder), in `layout`.
 
-    `pictures` is a sample set itself, whose cameras and latents are kept, or holds plain pictures. A label map belongs to the picture NAME
+    `pictures` is a sample set itself or holds face folders (as `generate` and `invert` write, with their labels.png painted), whose cameras
+    and latents are kept; or it holds plain pictures. A label map belongs to the picture NAME
     if it is called NAME.png or NAME_labels.png; in the pictures' own folder only the latter. Pictures without one are left out, which the
     `notes` tell. What has no latents is inverted: around its largest face, which is cut out of picture and label map alike, or as it is if
     `cropped`. All files are read before the first inversion. Raises `ImageError`, `LayoutError`, `FaceNotFoundError`, `ModelError` and
@@ -72,7 +74,8 @@ def import_samples(
     else:
         if layout is None:
             raise LayoutError("The layout of the label maps is not known: give it with --layout.")
-        items = _from_pictures(pictures, labels, layout, settings, notes)
+        items = _from_faces(generator, pictures, layout, settings, notes) if labels is None else []
+        items += _from_pictures(pictures, labels, layout, settings, notes)
     if not items:
         raise ModelError(
             f"No label map in '{(labels or pictures).name}' belongs to a picture in '{pictures.name}': the one of NAME.png must be called "
@@ -119,6 +122,30 @@ def _from_set(
     return layout, items
 
 
+def _from_faces(generator: Generator, folder: Path, layout: Layout, settings: ImportSettings, notes: list[str]) -> list[_Item]:
+    """Face folders, whose label maps were painted in place."""
+    items = []
+    for face in sorted(path for path in folder.iterdir() if (path / CONFIG_FILE).is_file()):
+        with _naming(face.name):
+            found = Inversion.load(face, generator)
+        with _naming(f"{face.name}/picture.png"):
+            image = to_tensor(read_image(face / "picture.png"))[0]
+        with _naming(f"{face.name}/labels.png"):
+            painted = read_painted(face / "labels.png", layout)
+            if painted.labels.shape[0] != painted.labels.shape[1]:
+                raise LayoutError("the label map must be square like its picture: paint on the map as given.")
+            square = resample_labels(painted.labels, 0, 0, len(painted.labels), settings.resolution)
+        _note_snapped(f"{face.name}/labels.png", painted, notes)
+        sample = Sample(image, square, found.camera.to("cpu"), found.latents.to("cpu"), Origin.of(generator), face.name)
+        items.append(_Item(sample))
+    return items
+
+
+def _note_snapped(name: str, painted: Painted, notes: list[str]) -> None:
+    if painted.snapped:
+        notes.append(f"'{name}': {painted.snapped} pixels were in colours of no class and took the nearest one around.")
+
+
 def _from_pictures(folder: Path, labels: Path | None, layout: Layout, settings: ImportSettings, notes: list[str]) -> list[_Item]:
     """Plain pictures with their label maps."""
     items = []
@@ -138,8 +165,7 @@ def _from_pictures(folder: Path, labels: Path | None, layout: Layout, settings: 
                 raise LayoutError(
                     f"the label map is {width} × {height} pixels and its picture {photo.width} × {photo.height}: export it at that size."
                 )
-        if painted.snapped:
-            notes.append(f"'{painting.name}': {painted.snapped} pixels were in colours of no class and took the nearest one around.")
+        _note_snapped(painting.name, painted, notes)
         with _naming(path.name):
             items.append(_framed(path, photo, painted.labels, settings))
     return items

@@ -160,6 +160,14 @@ def test_saving_fewer_samples_leaves_none_of_the_old_ones_but_other_files(tmp_pa
     ]
 
 
+def test_a_folder_that_is_called_like_a_hub_id_must_be_asked_for_as_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    painted(0, 1).save("my/set")
+    with pytest.raises(ModelError, match=r"cannot be reached.* For the folder beside you write './my/set'"):
+        SampleSet.load("my/set")  # the endpoint of the tests refuses connections
+    assert len(SampleSet.load("./my/set")) == len(SampleSet.load(Path("my/set"))) == 2
+
+
 def test_an_interrupted_save_leaves_the_old_set_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     painted(1, 2).save(tmp_path / "set")
     before = {path.name: path.read_bytes() for path in (tmp_path / "set").iterdir()}

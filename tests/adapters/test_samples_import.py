@@ -20,6 +20,7 @@ from fface_hub.doors import save_label_map
 from fface_hub.errors import FaceNotFoundError, FFaceError, ImageError, LayoutError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.inversion.align import Box, FaceCrop
+from fface_hub.inversion.inversion import Inversion
 from fface_hub.inversion.objective import InvertSettings
 from fface_hub.layouts import LabelClass, Layout
 from fface_hub.progress import Step
@@ -104,6 +105,20 @@ def test_a_set_without_latents_gets_them(tmp_path: Path, tiny_generator: Triplan
     with pytest.raises(ModelError, match=r"'0000[.]png', has no latents: 'fface-hub samples import'"):
         samples.check(tiny_generator)
     import_samples(tiny_generator, tmp_path / "set", settings=QUICK).check(tiny_generator)
+
+
+def test_face_folders_keep_latents_and_cameras(tmp_path: Path, tiny_generator: TriplaneGenerator) -> None:
+    latents = tiny_generator.sample(1, 3)
+    Inversion(latents, look_at(10.0), tiny_generator).save(tmp_path / "seed-3", tiny_generator)
+    picture(tmp_path / "seed-3" / "picture.png")
+    painting(tmp_path / "seed-3" / "labels.png")
+    sample = import_samples(tiny_generator, tmp_path, None, LAYOUT, QUICK).samples[0]
+    assert sample.labels.tolist() == HALVES and sample.origin == Origin.of(tiny_generator) and sample.latents is not None
+    assert torch.equal(sample.latents.geometry, latents.geometry)
+    assert torch.allclose(sample.camera.to_vector(), look_at(10.0).to_vector())
+    painting(tmp_path / "seed-3" / "labels.png", 16, 20)
+    with pytest.raises(LayoutError, match=r"'seed-3/labels[.]png': the label map must be square"):
+        import_samples(tiny_generator, tmp_path, None, LAYOUT, QUICK)
 
 
 @pytest.mark.parametrize(
