@@ -15,7 +15,8 @@ from fface_hub.errors import OptimisationError
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step: `index` counts from 1 to `total`; `losses` by name; `preview [3,h,w]` in [-1, 1], on some steps only.
+    """One finished step: `index` counts from 1 to `total`, and is 0 while the work is prepared; `losses` by name; `preview [3,h,w]` in
+    [-1, 1], on some steps only.
 
     `best` is what the work would return if it were stopped now. A callback that stops it by raising `CancelledError` keeps that.
     """

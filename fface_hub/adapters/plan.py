@@ -55,8 +55,13 @@ class FitSettings:
 
     @staticmethod
     def original(seed: int = 0) -> FitSettings:
-        """FFaceNeRF's schedule as coded: 5,000 steps with all rays of 4 views, 96 + 96 samples each; meant for `fit_reference`."""
-        return FitSettings(steps=5000, batch=4, rays=None, balance=0.0, kept=None, coarse=96, fine=96, epsilon=0.0, seed=seed)
+        """FFaceNeRF's schedule as coded, for `fit_reference`: 5,000 steps with all rays of 4 views, 96 + 96 samples each.
+
+        It mixes with a new partner in every batch; here 32 for each sample stand for that. A cache of all this would be too large: for
+        `fit`, take fewer rays and mixes.
+        """
+        pool = Mixing(mixes=33)
+        return FitSettings(steps=5000, batch=4, rays=None, balance=0.0, kept=None, coarse=96, fine=96, epsilon=0.0, mixing=pool, seed=seed)
 
     def sampling(self) -> Sampling:
         """The samples on a ray; with jitter, from a random source that starts anew."""
