@@ -122,9 +122,9 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     """The commands that make and measure models."""
     parser = commands.add_parser("adapt", help="painted samples → adapter", description="Fit an adapter to a folder of painted faces.")
     parser.add_argument(
-        "samples", type=Path, nargs="?", metavar="FOLDER", help="sample set: metadata.jsonl, layout.json, pictures, labels, latents"
+        "samples", nargs="?", metavar="SAMPLES", help="sample set: folder, as samples new or import makes it, or org/name on the Hub"
     )
-    parser.add_argument("--heads", metavar="LAYOUT", help="instead of FOLDER: ten rendered heads, painted by the truth in this layout")
+    parser.add_argument("--heads", metavar="LAYOUT", help="instead of SAMPLES: ten rendered heads, painted by the truth in this layout")
     parser.add_argument("--layout", metavar="NAME", help="merge the classes into this layout, a published name or layout.json")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
     parser.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="steps (1000, with --reference 5000)")

@@ -17,7 +17,6 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.cache import RayCache, Views
 from fface_hub.adapters.plan import Faces, FitSettings, Plan, gather, leave_out, plan
 from fface_hub.adapters.samples import SampleSet
-from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
@@ -29,6 +28,8 @@ from fface_hub.rendering.views import labels_to_image
 
 MEASURE_EVERY = 50
 """Steps between two looks at whole pictures: mIoU on left-out samples and the preview."""
+JUDGED = 128
+"""Most pixels along a side of those pictures: larger ones would tell no more, and take longer than the fit."""
 BETTER = 0.002
 """Rise of the left-out mIoU that counts as one, when it is asked whether it goes on rising."""
 
@@ -114,8 +115,9 @@ class _Judge:
 
     def __init__(self, generator: Generator, shown: Faces, left_out: bool, layout: Layout, settings: FitSettings) -> None:
         still = replace(settings, jitter=False).sampling()  # as `render` does it
-        self.cache = RayCache.build(generator, shown.views(), still, settings.epsilon)
-        self.shown, self.left_out, self.layout, self.patience = shown, left_out, layout, settings.patience
+        self.shown = shown.at_most(JUDGED)
+        self.cache = RayCache.build(generator, self.shown.views(), still, settings.epsilon)
+        self.left_out, self.layout, self.patience = left_out, layout, settings.patience
         self.best: Adapter | None = None
         self.miou: float | None = None  # the latest
         self._highest = self._mark = -1.0
@@ -155,8 +157,7 @@ def _fit(
     """What `fit` and `fit_reference` share: everything but where logits come from."""
     layout = layout or samples.layout
     random = torch.Generator().manual_seed(settings.seed)
-    everyone = gather(samples, layout, settings.resolution, generator.mean_latents().geometry.device)
-    faces, left_out = leave_out(everyone, settings.left_out, random)
+    faces, left_out = leave_out(gather(samples, generator, layout, settings.resolution), settings.left_out, random)
 
     def looked(size: int) -> None:
         if callback is not None:
@@ -230,12 +231,9 @@ def _backward(adapter: Adapter, look: Look, training: Plan, batch: tuple[Tensor,
 
 def _new_adapter(generator: Generator, latents: Latents, layout: Layout, generator_id: str) -> Adapter:
     """An adapter whose sizes are those of the generator's scenes, found by asking for one point."""
-    try:
-        with torch.no_grad():
-            zero = latents.geometry.new_zeros(1, 1, 1, 3)
-            probe = generator.scene(latents).geometry(zero, zero[:, :, 0] + zero.new_tensor([0.0, 0.0, -1.0]))
-    except RuntimeError as error:
-        raise ModelError("The latents of the samples do not fit this generator: use samples made with it.") from error
+    with torch.no_grad():
+        zero = latents.geometry.new_zeros(1, 1, 1, 3)
+        probe = generator.scene(latents).geometry(zero, zero[:, :, 0] + zero.new_tensor([0.0, 0.0, -1.0]))
     sizes = probe.features.shape[-1], 1 + probe.logits.shape[-1]
     with latents.geometry.device:
         return Adapter(layout.to_dict(), generator_id, generator.fingerprint, *sizes)

@@ -6,7 +6,7 @@ All of it is drawn from the seed before anything is rendered, so that the cached
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from fface_hub.adapters.mixing import Mixing, mix
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.cameras import Camera
 from fface_hub.editing.regions import resize_labels
-from fface_hub.errors import LayoutError, ModelError
+from fface_hub.errors import LayoutError
 from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
@@ -83,30 +83,34 @@ class Faces:
     def __getitem__(self, picks: Tensor) -> Faces:
         return Faces(self.latents[picks], self.cameras[picks], self.labels[picks], self.resolution)
 
+    def at_most(self, resolution: int) -> Faces:
+        """The same with label maps of at most `resolution`² pixels."""
+        if self.resolution <= resolution:
+            return self
+        squares = self.labels.unflatten(1, (self.resolution, self.resolution))
+        return replace(self, labels=torch.stack([resize_labels(x, resolution).flatten() for x in squares]), resolution=resolution)
+
     def views(self) -> Views:
         """Their whole pictures, unmixed."""
         pixels = torch.arange(self.labels.shape[1], device=self.labels.device).expand(len(self), -1)
         return Views(self.latents, self.cameras, pixels, self.resolution)
 
 
-def gather(samples: SampleSet, layout: Layout, resolution: int | None, device: torch.device) -> Faces:
-    """`samples` as one batch on `device`, their labels converted to `layout` and sized to `resolution` (None: as they are).
+def gather(samples: SampleSet, generator: Generator, layout: Layout, resolution: int | None) -> Faces:
+    """`samples` as one batch on the generator's device, labels converted to `layout` and sized to `resolution` (None: as they are).
 
-    Raises `ModelError` if a sample has no latents or shapes differ, `LayoutError` for sizes that differ and for classes without a place.
+    Raises `ModelError` if a sample has no latents or those of another generator, `LayoutError` for sizes that differ and for classes
+    without a place in `layout`.
     """
-    latents = [sample.latents for sample in samples.samples]
-    known = [item for item in latents if item is not None]
-    if len(known) < len(latents):
-        number = 1 + next(i for i, item in enumerate(latents) if item is None)
-        raise ModelError(f"Sample {number} has no latents: invert its picture first, and save the latents with it.")
-    if len({(item.geometry.shape, item.appearance.shape) for item in known}) > 1:
-        raise ModelError("The latents of the samples differ in shape: use samples of one generator.")
+    samples.check(generator)
+    latents = Latents.cat([sample.latents for sample in samples.samples if sample.latents is not None])
     if resolution is None and len({sample.labels.shape for sample in samples.samples}) > 1:
         raise LayoutError("The label maps of the samples differ in size: choose the resolution to fit at.")
     resolution = resolution or samples.samples[0].labels.shape[0]
     labels = [samples.layout.convert(resize_labels(sample.labels, resolution), layout).flatten() for sample in samples.samples]
     cameras = torch.cat([sample.camera.to_vector() for sample in samples.samples])
-    return Faces(Latents.cat(known).to(device), Camera.from_vector(cameras).to(device), torch.stack(labels).to(device), resolution)
+    device = generator.mean_latents().geometry.device
+    return Faces(latents.to(device), Camera.from_vector(cameras).to(device), torch.stack(labels).to(device), resolution)
 
 
 def leave_out(faces: Faces, count: int, random: torch.Generator) -> tuple[Faces, Faces | None]:

@@ -37,6 +37,8 @@ def adapt(args: Namespace) -> None:
     layout = choose_layout(args.layout) if args.layout else None
     generator = load_generator(args.generator, device)
     samples = _drawn_samples(generator, args) if args.samples is None else SampleSet.load(args.samples)
+    for note in samples.notes:
+        say(note)
     keep_freed_memory()
     settings = FitSettings.original() if args.reference else FitSettings()
     settings = replace(settings, seed=args.seed, left_out=args.left_out, steps=args.steps or settings.steps)

@@ -95,6 +95,15 @@ def test_left_out_samples_are_not_learnt_from() -> None:
         leave_out(everyone, 5, rng())
 
 
+def test_large_label_maps_are_looked_at_in_fewer_pixels() -> None:
+    large = faces(2, 4)
+    assert large.at_most(4) is large
+    small = large.at_most(2)
+    # Each new pixel takes the old one below and right of its centre: pixels 5, 7, 13 and 15 of 16, whose labels are their rest by 3.
+    assert small.resolution == 2 and small.labels.tolist() == [[2, 1, 1, 0]] * 2
+    assert small.views().pixels.tolist() == [[0, 1, 2, 3]] * 2
+
+
 @pytest.mark.parametrize(("settings", "expected"), [(FitSettings(jitter=False), None), (FitSettings(seed=4), 4)])
 def test_sampling_starts_anew_from_the_seed(settings: FitSettings, expected: Any) -> None:
     sampling = settings.sampling()
