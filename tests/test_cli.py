@@ -20,7 +20,9 @@ from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.benchmarks import adapt_speed
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
+from fface_hub.commands import faces
 from fface_hub.editing.edit import EditSettings
+from fface_hub.errors import OptimisationError
 from fface_hub.generators.base import Generator
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.shards import ShardSettings
@@ -109,6 +111,23 @@ def test_invert_then_edit(model: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert not torch.equal(before.geometry, after.geometry) and torch.equal(before.appearance, after.appearance)
     assert (edited / "tuning.safetensors").read_bytes() == (face / "tuning.safetensors").read_bytes()
     assert "painted pixels have their new label" in capsys.readouterr().out
+
+
+def test_a_broken_edit_leaves_what_it_had_reached(
+    face: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = Generator.from_pretrained(model).sample(1, 9, 0.7)
+
+    def broken(*_: object) -> None:
+        error = OptimisationError("The edit left the finite numbers.")
+        error.best = reached
+        raise error
+
+    monkeypatch.setattr(faces, "edit_face", broken)
+    out = tmp_path / "edited"
+    assert str(out) in refused(["edit", str(face), str(face / "labels.png"), "--out", str(out), *SMALL], capsys)
+    assert torch.equal(Latents.load(out / "latents.safetensors").geometry, reached.geometry)
+    assert (out / "picture.png").is_file()
 
 
 def test_adapt_writes_an_adapter_that_other_commands_take(model: str, tmp_path: Path) -> None:

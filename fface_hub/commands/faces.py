@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,10 +19,12 @@ from fface_hub.commands.support import choose_device, choose_layout, progress, s
 from fface_hub.doors import read_image, read_label_map, to_tensor
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.editing.edit import edit as edit_face
-from fface_hub.errors import ImageError
+from fface_hub.errors import ImageError, OptimisationError
 from fface_hub.generators.base import Generator
+from fface_hub.inversion.inversion import Inversion
 from fface_hub.inversion.invert import InvertSettings
 from fface_hub.inversion.invert import invert as invert_photo
+from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.metrics import iou_per_class
 from fface_hub.progress import Step
@@ -53,8 +58,12 @@ def invert(args: Namespace) -> None:
     generator = load_generator(args.generator, device)
     adapter = _adapter(args, generator, device)
     steps = {name: value for name in ("w_steps", "free_steps", "tuning_steps") if (value := getattr(args, name)) is not None}
-    with progress("inversion") as callback:
-        settings = InvertSettings(seed=args.seed, **steps)
+    settings = InvertSettings(seed=args.seed, **steps)
+
+    def save_best(best: Inversion) -> None:
+        _show_and_save(Face(best, generator, args.generator), adapter, args, args.out)
+
+    with _kept(save_best, args.out), progress("inversion") as callback:
         inversion = invert_photo(generator, to_tensor(photo) if args.cropped else photo, None, settings, callback)
     if inversion.crop is not None and inversion.crop.note:
         say(inversion.crop.note)
@@ -76,15 +85,31 @@ def edit(args: Namespace) -> None:
     settings = EditSettings(seed=args.seed)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
+
+    def save(latents: Latents) -> None:
+        edited = replace(face, inversion=replace(face.inversion, latents=latents))
+        _show_and_save(edited, adapter, args, args.out)
+
     start = time.perf_counter()
-    with progress("edit") as callback:
+    with _kept(save, args.out), progress("edit") as callback:
         result = edit_face(face.original, face.inversion, target, adapter, None, settings, callback, original)
     seconds = time.perf_counter() - start
-    edited = replace(face, inversion=replace(face.inversion, latents=result.latents))
-    _show_and_save(edited, adapter, args, args.out)
+    save(result.latents)
     figures = {"seconds": seconds, **_agreement(result, layout), "losses": result.losses[-1] if result.losses else {}}
     write_json(figures, args.json)
     say(f"{figures['matched']:.0%} of the {figures['pixels']} painted pixels have their new label after {seconds:.0f} s; wrote {args.out}")
+
+
+@contextmanager
+def _kept(save: Callable[[Any], None], folder: Path) -> Iterator[None]:
+    """If the optimisation inside leaves the finite numbers, what it had reached before is saved, and the error says so."""
+    try:
+        yield
+    except OptimisationError as error:
+        if error.best is None:
+            raise
+        save(error.best)
+        raise OptimisationError(f"{error} What it had reached before is in {folder}.") from error
 
 
 def _adapter(args: Namespace, generator: Generator, device: torch.device) -> Adapter | None:

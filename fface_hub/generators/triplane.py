@@ -7,6 +7,7 @@ adapter: `0` and `2` there are `net.0` and `net.2` of `fface_hub.adapters.adapte
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,8 @@ from fface_hub.models import Model, register
 
 UNLABELLED = Layout("unlabelled", (LabelClass("background", (0, 0, 0)),))
 AXES = {"x": 0, "y": 1, "z": 2}
+HELD = 8
+"""Appearances whose plane statistics a generator remembers: one for each of a few people who edit at the same time."""
 
 
 class PairMapping(nn.Module):
@@ -109,7 +112,7 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
             self.decoder = DisentangledDecoder(plane_channels, decoder_hidden, color_channels, len(self.layout))
         self.superresolution = SuperResolution(color_channels, latent_dim, superresolution_clamp) if superresolution else None
         self.background = FullyConnected(latent_dim, color_channels) if background == "latent" else None
-        self._held: tuple[Any, ...] | None = None
+        self._held: deque[tuple[Any, Tensor, Statistics]] = deque(maxlen=HELD)
 
     @classmethod
     def check_config(cls, config: dict[str, Any]) -> None:
@@ -210,7 +213,7 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         """Normalised planes of the geometry rows under the plane statistics of the appearance rows; gradients flow to both.
 
         Planes are computed once if both halves are the same tensor, as `map` and `sample` give them. Statistics of an appearance that needs
-        no gradient are kept for the next call, so that an edit does not pay for them at each step.
+        no gradient are kept for later calls, so that an edit does not pay for them at each step.
         """
         geometry, appearance = latents.geometry, latents.appearance
         if appearance.shape[1] != 1:
@@ -249,11 +252,11 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         if torch.is_grad_enabled() and (appearance.requires_grad or any(p.requires_grad for p in weights)):
             return self.normalise(self.planes(appearance))[1]
         version = tuple((p.data_ptr(), p._version) for p in weights)
-        held = self._held
-        if held is not None and held[0] == version and held[1].device == appearance.device and torch.equal(held[1], appearance):
-            return held[2]
+        for known, rows, statistics in tuple(self._held):
+            if known == version and rows.device == appearance.device and torch.equal(rows, appearance):
+                return statistics
         statistics = self.normalise(self.planes(appearance))[1]
-        self._held = (version, appearance.detach().clone(), statistics)
+        self._held.append((version, appearance.detach().clone(), statistics))
         return statistics
 
 

@@ -178,9 +178,10 @@ def test_statistics_are_kept_while_nothing_moves_and_only_then() -> None:
     assert generator.scene(latents).statistics is first and len(calls) == 3
     generator.scene(latents.with_appearance(generator.sample(1, 3)))
     assert len(calls) == 5
+    assert generator.scene(latents).statistics is first and len(calls) == 6  # two people who edit in turn keep theirs
     generator.backbone.synthesis.b4.const.add_(0.1)
     generator.scene(latents.with_appearance(generator.sample(1, 3)))
-    assert len(calls) == 7
+    assert len(calls) == 8
 
 
 def test_gradients_reach_everything(pair: TriplaneGenerator) -> None:
