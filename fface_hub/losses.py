@@ -18,11 +18,14 @@ ImageLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy of composited `logits [B,K,R]` against `labels [B,R]` (int64), mean over all rays, weighted by `class_weights [K]`.
+    """Cross-entropy of composited `logits [B,K,R]` against `labels [B,R]` (int64), mean over all rays.
 
-    FFaceNeRF's adapter and edits use it unweighted.
+    Each ray counts `class_weights [K]` of its class times; the sum is divided by the number of rays, not by that of the weights, so that
+    the parts of a batch add up to it. FFaceNeRF's adapter and edits use it unweighted.
     """
-    return F.cross_entropy(logits, labels, weight=class_weights)
+    if class_weights is None:
+        return F.cross_entropy(logits, labels)
+    return (F.cross_entropy(logits, labels, reduction="none") * class_weights[labels]).mean()
 
 
 def dice_overlap(logits: Tensor, labels: Tensor, smoothing: float = 1.0) -> Tensor:

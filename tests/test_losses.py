@@ -22,8 +22,8 @@ def test_cross_entropy_is_the_mean_over_rays() -> None:
 
 
 def test_cross_entropy_with_class_weights() -> None:
-    # (3·ln(4/3) + 1·ln 2) / (3 + 1)
-    expected = (3 * math.log(4 / 3) + math.log(2)) / 4
+    # (3·ln(4/3) + 1·ln 2) / 2 rays
+    expected = (3 * math.log(4 / 3) + math.log(2)) / 2
     assert cross_entropy(LOGITS, LABELS, torch.tensor([3.0, 1.0])).item() == pytest.approx(expected, abs=1e-6)
 
 

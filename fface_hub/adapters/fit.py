@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.cache import RayCache, Views
+from fface_hub.adapters.learner import Learner, warm_start
 from fface_hub.adapters.plan import Faces, FitSettings, Plan, gather, leave_out, plan
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.generators.base import Generator
@@ -89,7 +90,8 @@ class _Cached:
 
     def __init__(self, generator: Generator, views: Views, settings: FitSettings, callback: Callable[[int], None]) -> None:
         self.at_once = settings.batch
-        self.logits = RayCache.build(generator, views, settings.sampling(), settings.epsilon, callback=callback).logits
+        dtype = torch.float16 if settings.half else torch.float32
+        self.logits = RayCache.build(generator, views, settings.sampling(), settings.epsilon, dtype, callback=callback).logits
 
 
 class _Rendered:
@@ -166,6 +168,8 @@ def _fit(
     with frozen(generator):
         adapter = _new_adapter(generator, faces.latents[0], layout, generator_id or getattr(generator, "model_id", None) or "unnamed")
         adapter.initialise(random)
+        if settings.form.warm_start:
+            warm_start(adapter, generator.layout, gated=settings.form.injection != "open")
         training = plan(faces, generator, settings, random)
         source = look(generator, training.views, settings, looked)
         judge = None
@@ -191,18 +195,21 @@ def _train(
     callback: Callback | None,
 ) -> None:
     """The steps themselves; `adapter` is changed."""
-    adapter.train()
-    optimiser = torch.optim.Adam(adapter.parameters(), lr=settings.learning_rate)
+    learner = Learner(adapter.train(), settings.form)
+    origins = [p.detach().clone() if settings.form.warm_start else torch.zeros_like(p) for p in learner.parameters()]
+    optimiser = torch.optim.Adam(learner.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     batches = training.batches(settings, random)
     for index in range(1, settings.steps + 1):
-        overlap = settings.overlap_weight if index > settings.overlap_start * settings.steps else 0.0
+        overlap = settings.objective.overlap_weight if index > settings.objective.overlap_start * settings.steps else 0.0
         optimiser.zero_grad(set_to_none=True)
-        losses = _backward(adapter, look, training, next(batches), overlap)
+        losses = _backward(learner, look, training, next(batches), overlap)
         check_finite(losses["loss"], "The fit of the adapter", _best(adapter, judge))
-        check_gradients(adapter.parameters(), "The fit of the adapter", _best(adapter, judge))
+        check_gradients(learner.parameters(), "The fit of the adapter", _best(adapter, judge))
         optimiser.step()
+        _pull_back(learner, origins, settings.weight_decay * schedule.get_last_lr()[0])
         schedule.step()
+        learner.fold()
         preview = None
         if judge is not None and (index % MEASURE_EVERY == 0 or index == settings.steps):
             preview = judge.measure(adapter)
@@ -215,12 +222,20 @@ def _train(
             break
 
 
-def _backward(adapter: Adapter, look: Look, training: Plan, batch: tuple[Tensor, Tensor], overlap: float) -> dict[str, Tensor]:
-    """Losses of one batch, means over its views, and their gradients in the adapter. All views have as many rays."""
+@torch.no_grad()
+def _pull_back(learner: Learner, origins: list[Tensor], share: float) -> None:
+    """Weight decay beside the gradient (Loshchilov and Hutter 2019), towards `origins` (Li et al. 2018)."""
+    if share:
+        for parameter, origin in zip(learner.parameters(), origins, strict=True):
+            parameter.lerp_(origin, share)
+
+
+def _backward(learner: Learner, look: Look, training: Plan, batch: tuple[Tensor, Tensor], overlap: float) -> dict[str, Tensor]:
+    """Losses of one batch, means over its views, and their gradients in the learner. All views have as many rays."""
     totals = {name: torch.zeros((), device=training.labels.device) for name in ("loss", "cross_entropy", "overlap")}
     for views, picks in zip(*(x.split(look.at_once) for x in batch), strict=True):
-        logits, truth = look.logits(adapter, views, picks).transpose(1, 2), training.labels[views].gather(1, picks)
-        terms = {"cross_entropy": cross_entropy(logits, truth), "overlap": dice_overlap(logits, truth)}
+        logits, truth = look.logits(learner, views, picks).transpose(1, 2), training.labels[views].gather(1, picks)
+        terms = {"cross_entropy": cross_entropy(logits, truth, training.weights), "overlap": dice_overlap(logits, truth)}
         loss = terms["cross_entropy"] + overlap * terms["overlap"]
         share = len(views) / len(batch[0])
         (loss * share).backward()

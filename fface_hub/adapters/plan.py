@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fface_hub.adapters.cache import Views
+from fface_hub.adapters.learner import Form
 from fface_hub.adapters.mixing import Mixing, mix
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.cameras import Camera
@@ -22,6 +24,21 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.rendering.sampling import Sampling
 
+HEAVIEST = 8.0
+"""Most that a ray of a rare class counts, in terms of one of an average class."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a fit makes small: cross-entropy, and DICE with `overlap_weight` after the share `overlap_start` of the steps.
+
+    With `class_weights` "sqrt", a ray counts the more in the cross-entropy the rarer its class is (`class_weights` has the formula).
+    """
+
+    class_weights: Literal["none", "sqrt"] = "none"
+    overlap_weight: float = 0.1
+    overlap_start: float = 0.2
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -30,9 +47,11 @@ class FitSettings:
     Each of `steps` looks at `rays` (None: all there are) of `batch` views. `balance`: the share of the rays that is drawn evenly over the
     classes of the face, so that small ones are seen. A view is a sample in one of its mixes, a picture of `resolution`² pixels (None: that
     of the label maps), of which `kept` pixels (None: all) can be picked at all: the mixes of a sample keep different ones. `coarse` and
-    `fine` samples on a ray, with or without `jitter`; those that weigh no more than `epsilon` are dropped by the cache. The DICE loss joins
-    with `overlap_weight` after the share `overlap_start` of the steps. `left_out` samples, drawn at random, are not learnt from: they
-    measure the fit, which then gives the best adapter and stops when `patience` measurements in a row saw nothing better.
+    `fine` samples on a ray, with or without `jitter`; those that weigh no more than `epsilon` are dropped by the cache, which is `half` as
+    large in half precision. `form` is that of the network, `objective` the loss. Adam's rate rises to `learning_rate` and falls again
+    (OneCycle); `weight_decay` times the rate, weights go back in each step to 0, or to where a warm start set them. `left_out` samples,
+    drawn at random, are not learnt from: they measure the fit, which then gives the best adapter and stops when `patience` measurements
+    in a row saw nothing better.
     """
 
     steps: int = 1000
@@ -45,10 +64,12 @@ class FitSettings:
     fine: int = 24
     jitter: bool = True
     epsilon: float = 1e-3
+    half: bool = False
     mixing: Mixing = field(default_factory=Mixing)
+    form: Form = field(default_factory=Form)
+    objective: Objective = field(default_factory=Objective)
     learning_rate: float = 0.01
-    overlap_weight: float = 0.1
-    overlap_start: float = 0.2
+    weight_decay: float = 0.0
     left_out: int = 0
     patience: int = 6
     seed: int = 0
@@ -60,8 +81,22 @@ class FitSettings:
         It mixes with a new partner in every batch; here 32 for each sample stand for that. A cache of all this would be too large: for
         `fit`, take fewer rays and mixes.
         """
-        pool = Mixing(mixes=33)
-        return FitSettings(steps=5000, batch=4, rays=None, balance=0.0, kept=None, coarse=96, fine=96, epsilon=0.0, mixing=pool, seed=seed)
+        return FitSettings(
+            steps=5000,
+            batch=4,
+            rays=None,
+            balance=0.0,
+            kept=None,
+            coarse=96,
+            fine=96,
+            epsilon=0.0,
+            mixing=Mixing(mixes=33),
+            form=Form("open", warm_start=False, view_direction=True),
+            objective=Objective("none", overlap_weight=0.1, overlap_start=0.2),
+            learning_rate=0.01,
+            weight_decay=0.0,
+            seed=seed,
+        )
 
     def sampling(self) -> Sampling:
         """The samples on a ray; with jitter, from a random source that starts anew."""
@@ -123,11 +158,13 @@ def leave_out(faces: Faces, count: int, random: torch.Generator) -> tuple[Faces,
 
 @dataclass(frozen=True)
 class Plan:
-    """Training views, each sample's mixes side by side; the labels `[V,R]` of their rays, and how likely each is to be picked (`[V,R]`)."""
+    """Training views, each sample's mixes side by side; the labels `[V,R]` of their rays, how likely each is to be picked (`[V,R]`), and
+    how much rays of each class count in the cross-entropy (`[K']`; None: all alike)."""
 
     views: Views
     labels: Tensor
     chances: Tensor
+    weights: Tensor | None
     mixing: Mixing
 
     def batches(self, settings: FitSettings, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -156,7 +193,19 @@ def plan(faces: Faces, generator: Generator, settings: FitSettings, random: torc
     cameras = faces.cameras[torch.arange(len(faces)).repeat_interleave(mixes)]
     device = faces.labels.device
     views = Views(latents, cameras, pixels.to(device), faces.resolution)
-    return Plan(views, labels.gather(1, pixels).to(device), chances(labels, pixels, settings.balance), settings.mixing)
+    weights = class_weights(faces.labels) if settings.objective.class_weights == "sqrt" else None
+    return Plan(views, labels.gather(1, pixels).to(device), chances(labels, pixels, settings.balance), weights, settings.mixing)
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """How much a ray of each class is to count, `[K']`, for pictures with `labels [V,P]` (whose highest is K' − 1).
+
+    (mean share of the classes present / share of the class)^½, at most `HEAVIEST`, times a factor that makes the mean over all pixels 1.
+    """
+    counts = torch.bincount(labels.flatten())
+    shares = counts / counts.sum()
+    weights = (1 / (shares * (counts > 0).sum())).sqrt().clamp(max=HEAVIEST)
+    return weights / (weights * shares).sum()
 
 
 def chances(labels: Tensor, pixels: Tensor, balance: float) -> Tensor:

@@ -22,12 +22,12 @@ LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,40}")
 
 USAGE = """\
 from fface_hub import Generator
-from fface_hub.adapters.fit import FitSettings, fit
+from fface_hub.adapters.fit import fit
 from fface_hub.adapters.samples import SampleSet
 
 samples = SampleSet.load("$id")
 generator = Generator.from_pretrained("$generator")
-adapter = fit(generator, samples, settings=FitSettings.quick())"""
+adapter = fit(generator, samples)"""
 
 
 def push_samples(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.adapters.fit import MEASURE_EVERY, fit, fit_reference
+from fface_hub.adapters.fit import MEASURE_EVERY, _pull_back, fit, fit_reference
+from fface_hub.adapters.learner import Form, Learner
 from fface_hub.adapters.mixing import Mixing
-from fface_hub.adapters.plan import FitSettings
+from fface_hub.adapters.plan import FitSettings, Objective
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.errors import CancelledError, LayoutError, ModelError, OptimisationError
@@ -86,8 +88,19 @@ def test_same_settings_give_the_same_adapter_and_leave_the_generator_alone() -> 
     assert all(p.requires_grad and p.grad is None for p in solid_generator().parameters())
 
 
-def test_losses_equal_those_of_the_slow_twin() -> None:
-    settings = replace(QUICK, steps=50, rays=64, kept=200, jitter=False, epsilon=0.0, mixing=Mixing(mixes=3))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"form": Form("gated"), "objective": Objective("sqrt", overlap_weight=0.5, overlap_start=0.5)},
+        {"form": Form("none", view_direction=False), "weight_decay": 0.1, "learning_rate": 0.01},
+        {"form": Form("open", warm_start=True), "balance": 0.0},
+        {"form": Form("gated", warm_start=True, view_direction=False), "objective": Objective("sqrt"), "weight_decay": 0.1},
+    ],
+    ids=lambda changes: "-".join(changes) or "default",
+)
+def test_losses_equal_those_of_the_slow_twin(changes: dict[str, Any]) -> None:
+    settings = replace(QUICK, steps=50, rays=64, kept=200, jitter=False, epsilon=0.0, mixing=Mixing(mixes=3), **changes)
     fast: list[Step] = []
     slow: list[Step] = []
     adapter = fit(solid_generator(), sample_set(3), settings=settings, callback=fast.append)
@@ -96,6 +109,14 @@ def test_losses_equal_those_of_the_slow_twin() -> None:
     assert losses_of(fast)[-1] < losses_of(fast)[0]
     for a, b in zip(adapter.parameters(), twin.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-3)
+
+
+def test_weights_are_pulled_back_to_where_they_started() -> None:
+    learner = Learner(Adapter(LAYOUT.to_dict(), "a", "0" * 64, 8), Form("gated"))
+    origins = [parameter.detach() - 1 for parameter in learner.parameters()]
+    _pull_back(learner, origins, 0.25)
+    for parameter, origin in zip(learner.parameters(), origins, strict=True):
+        assert torch.allclose(parameter.detach(), origin + 0.75, atol=1e-6)  # 1 − ¼ of the way is left
 
 
 def test_gap_to_the_slow_twin_at_the_shipped_epsilon_is_small() -> None:
@@ -111,7 +132,8 @@ def test_gap_to_the_slow_twin_at_the_shipped_epsilon_is_small() -> None:
 
 def test_overlap_joins_after_its_share_of_the_steps() -> None:
     steps: list[Step] = []
-    fit(solid_generator(), sample_set(2), settings=replace(QUICK, steps=5, overlap_weight=0.5, overlap_start=0.4), callback=steps.append)
+    objective = Objective(overlap_weight=0.5, overlap_start=0.4)
+    fit(solid_generator(), sample_set(2), settings=replace(QUICK, steps=5, objective=objective), callback=steps.append)
     for step in steps[2:]:  # the first two are the two views; 0.4 · 5: steps 3, 4 and 5 have it
         expected = step.losses["cross_entropy"] + (0.5 * step.losses["overlap"] if step.index > 2 else 0)
         assert step.losses["loss"] == pytest.approx(expected, abs=1e-6)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fface_hub.adapters.mixing import Mixing
-from fface_hub.adapters.plan import Faces, FitSettings, Plan, chances, leave_out, pick_rays, plan
+from fface_hub.adapters.plan import HEAVIEST, Faces, FitSettings, Objective, Plan, chances, class_weights, leave_out, pick_rays, plan
 from fface_hub.cameras import look_at
 from fface_hub.errors import LayoutError
 from tests.tiny import solid_generator
@@ -54,6 +54,23 @@ def test_a_class_without_a_kept_pixel_leaves_its_share_to_the_others() -> None:
     labels, kept = torch.tensor([[0, 0, 1, 2]]), torch.tensor([[0, 2]])
     # Balance 0: classes 0 and 1 have 2/4 and 1/4 of the pixels; of the 3/4 that are left they get 2/3 and 1/3.
     assert chances(labels, kept, 0.0)[0].tolist() == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_rays_of_rare_classes_count_more_but_not_without_end() -> None:
+    # Shares 4/6, 0, 2/6; two classes present. (1/2 / share)^½: √(3/4), √(3/2); their mean over the pixels is (4·√(3/4) + 2·√(3/2)) / 6.
+    weights = class_weights(torch.tensor([[0, 0, 0], [0, 2, 2]]))
+    mean = (4 * 0.75**0.5 + 2 * 1.5**0.5) / 6
+    assert weights[[0, 2]].tolist() == pytest.approx([0.75**0.5 / mean, 1.5**0.5 / mean])
+    rare = torch.zeros(1, 10_000, dtype=torch.int64)
+    rare[0, 0] = 1  # √(1/2 · 10,000) = 71 would be too much
+    weights = class_weights(rare)
+    assert (weights[1] / weights[0]).item() == pytest.approx(HEAVIEST / (0.5 / 0.9999) ** 0.5)
+
+
+def test_weights_are_planned_only_if_asked() -> None:
+    for kind, expected in (("none", False), ("sqrt", True)):
+        drawn, _ = batches(FitSettings(kept=8, objective=Objective(kind)), 0)
+        assert (drawn.weights is not None) == expected
 
 
 def batches(settings: FitSettings, count: int, samples: int = 3) -> tuple[Plan, list[tuple[torch.Tensor, torch.Tensor]]]:
