@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fface_hub.doors import read_tensors
 from fface_hub.errors import ModelError
+from fface_hub.files import write_tensors
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Latents:
         return Latents(self.geometry, other.appearance)
 
     def save(self, path: str | Path) -> None:
-        """Write as safetensors with the keys `geometry` and `appearance`."""
+        """Write as safetensors with the keys `geometry` and `appearance`. `OSError`."""
         halves = {"geometry": self.geometry, "appearance": self.appearance}
         # Cloned, because a generator may give both halves the same memory, which safetensors refuses.
-        save_file({name: rows.detach().cpu().clone(memory_format=torch.contiguous_format) for name, rows in halves.items()}, path)
+        write_tensors({name: rows.detach().cpu().clone(memory_format=torch.contiguous_format) for name, rows in halves.items()}, path)
 
     @staticmethod
     def load(path: str | Path) -> Latents:

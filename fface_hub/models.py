@@ -18,12 +18,11 @@ from typing import Any, Self, TypeVar
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fface_hub.doors import read_json, read_tensors
 from fface_hub.errors import FFaceError, ModelError
-from fface_hub.files import replaced_folder
+from fface_hub.files import replaced_folder, write_tensors
 from fface_hub.schema import check_arguments
 from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME, Source, is_bundled_name, is_hub_id, locate, model_file
 
@@ -157,7 +156,7 @@ class Model(ModelMixin, ConfigMixin):
         try:
             with replaced_folder(folder) as new:
                 (new / CONFIG_NAME).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-                save_file(state, new / WEIGHTS_NAME, metadata={"format": "pt"})
+                write_tensors(state, new / WEIGHTS_NAME)
         except OSError as error:
             raise ModelError(f"The model cannot be saved to '{folder}' ({error.strerror}): what was there is unchanged.") from error
 
@@ -186,18 +185,13 @@ ModelT = TypeVar("ModelT", bound=Model)
 def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> KindT:
     """The model at `source`, which must be a `kind` (a model class, or an abstract one such as `Generator`), in evaluation mode."""
     folder = locate(source)
-    raw = read_json(model_file(folder, CONFIG_NAME))
-    if not isinstance(raw, dict):
-        raise ModelError(f"The config of '{source.id}' must be an object of settings.")
-    cls = registered(raw.get("_class_name"))
+    cls, raw = read_config(folder, source.id)
     if not issubclass(cls, kind):
         raise ModelError(
             f"'{source.id}' is a model of class {cls.__name__}, and one of class {kind.__name__} is needed here: choose another."
         )
     arguments = check_arguments(cls, raw)
-    with torch.device("meta"):
-        wanted = {key: tuple(value.shape) for key, value in build(cls, arguments).state_dict().items()}
-    tensors = read_tensors(model_file(folder, source.weights_name), wanted)
+    tensors = read_weights(folder, source.weights_name, cls, arguments)
     model = build(cls, arguments)
     _fill(model, tensors, dtype)
     model.origin = raw.get("_origin")
@@ -208,6 +202,21 @@ def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, 
         raise ModelError(f"The model '{source.id}' cannot be put on the device '{device}': choose another, such as 'cpu'.") from error
     model._stamped = (sum(tensor._version for tensor in model.state_dict().values()), fingerprint(tensors))
     return model
+
+
+def read_config(folder: Path, id: str | Path) -> tuple[type[Model], dict[str, Any]]:
+    """The class that the config in `folder` names, and the config itself, whose settings `check_arguments` judges. `ModelError`."""
+    raw = read_json(model_file(folder, CONFIG_NAME))
+    if not isinstance(raw, dict):
+        raise ModelError(f"The config of '{id}' must be an object of settings.")
+    return registered(raw.get("_class_name")), raw
+
+
+def read_weights(folder: Path, name: str, cls: type[Model], arguments: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights in `folder`: exactly the keys and shapes of a `cls(**arguments)`, every value finite. `ModelError`."""
+    with torch.device("meta"):
+        wanted = {key: tuple(value.shape) for key, value in build(cls, arguments).state_dict().items()}
+    return read_tensors(model_file(folder, name), wanted)
 
 
 def _fill(model: Model, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:

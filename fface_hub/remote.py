@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from fface_hub.errors import ModelError
+from fface_hub.errors import FFaceError, ModelError
 
 if TYPE_CHECKING:
     from fface_hub.sources import Source
 
 # Seconds without any answer after which a connection counts as dead. Long, so that a slow network is not cut short.
 PATIENCE = 120.0
+MAX_DOWNLOAD = 2_000_000_000
+"""Bytes of one model or sample set that are downloaded; what is larger is refused before its first byte."""
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 Action = Literal["load", "push"]
 Kind = Literal["model", "dataset"]
-NOUNS: dict[Kind, str] = {"model": "model", "dataset": "sample set"}
-"""What a repository of each kind holds, in words."""
-LOCAL: dict[Kind, str] = {"model": "use a bundled model by its plain name, or a folder", "dataset": "use a folder"}
+Thing = Literal["model", "dataset", "gallery"]
+NOUNS: dict[Thing, str] = {"model": "model", "dataset": "sample set", "gallery": "gallery"}
+"""What a repository of each kind, or a search among them, is called in words."""
+LOCAL: dict[Thing, str] = {
+    "model": "use a bundled model by its plain name, or a folder",
+    "dataset": "use a folder",
+    "gallery": "use a bundled adapter by its plain name",
+}
 """What to use where the Hub is out of reach."""
+DONE: dict[Action, str] = {"load": "loaded from", "push": "pushed to"}
 
 
 class UnreachableError(ModelError):
     """The Hub cannot be reached from here."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a repository at one `commit`: name → bytes."""
+
+    commit: str
+    sizes: dict[str, int]
+
+
+def listing(source: Source) -> Listing:
+    """What the repository at `source` holds, without downloading any of it. Raises `ModelError`, at once where there is no network."""
+    from huggingface_hub import HfApi
+
+    id, kind = str(source.id), source.kind
+    api = HfApi(token=source.token)
+    ask = api.dataset_info if kind == "dataset" else api.model_info
+    with hub_errors(id, "load", kind):  # this request is the only one that the client does not repeat when the connection is refused
+        info = ask(id, revision=source.revision, timeout=PATIENCE, files_metadata=True)
+    return Listing(info.sha or source.revision or "main", {file.rfilename: file.size or 0 for file in info.siblings or []})
 
 
 def fetch(source: Source, names: list[str]) -> Path:
@@ -33,7 +64,7 @@ def fetch(source: Source, names: list[str]) -> Path:
 
     Without a connection the version that was fetched last is taken; if there is none, this fails at once. Raises `ModelError`.
     """
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     id, kind = str(source.id), source.kind
     paths = [str(PurePosixPath(source.subfolder or "", name)) for name in names]
@@ -42,24 +73,33 @@ def fetch(source: Source, names: list[str]) -> Path:
         return cached
     if source.local_files_only:
         raise ModelError(f"The {NOUNS[kind]} '{id}' was not downloaded to this machine before: allow downloading, or {LOCAL[kind]}.")
-    api = HfApi(token=source.token)
-    ask = api.dataset_info if kind == "dataset" else api.model_info
     try:
-        with hub_errors(id, "load", kind):  # this request is the only one that the client does not repeat when the connection is refused
-            info = ask(id, revision=source.revision, timeout=PATIENCE)
+        found = listing(source)
     except UnreachableError:
         if cached is None:
             raise
         return cached
-    if cached is not None and cached.name == info.sha:
+    if cached is not None and cached.name == found.commit:
         return cached
-    _check_listed(id, kind, paths, {file.rfilename for file in info.siblings or []})
+    _check_listed(id, kind, paths, found.sizes)
+    _be_patient()
+    options = {"repo_type": kind, "cache_dir": source.cache_dir, "token": source.token, "etag_timeout": PATIENCE}
     with hub_errors(id, "load", kind):
-        options = {"repo_type": kind, "cache_dir": source.cache_dir, "token": source.token, "etag_timeout": PATIENCE}
-        folder = _root(hf_hub_download(id, paths[0], revision=source.revision, **options), paths[0])
-        for path in paths[1:]:
-            hf_hub_download(id, path, revision=folder.name, **options)  # of the commit that the first file came from
-    return folder
+        file = ""
+        for path in paths:
+            file = hf_hub_download(id, path, revision=found.commit, **options)
+        if source.revision != found.commit:
+            # Notes what the branch or tag means now. Last, so that an update that is cut short leaves the version before it in reach.
+            hf_hub_download(id, paths[0], revision=source.revision, **options)
+    return _root(file, paths[-1])
+
+
+def _be_patient() -> None:
+    """Let the client wait for a download as long as for an answer: it has no argument for that, only this setting (of 10 seconds)."""
+    from huggingface_hub import constants
+
+    if "HF_HUB_DOWNLOAD_TIMEOUT" not in os.environ:
+        constants.HF_HUB_DOWNLOAD_TIMEOUT = int(PATIENCE)
 
 
 def _root(file: str, path: str) -> Path:
@@ -75,59 +115,68 @@ def _cached(source: Source, paths: list[str]) -> Path | None:
     return _root(found[0], paths[0]) if isinstance(found[0], str) and all(isinstance(file, str) for file in found) else None
 
 
-def _check_listed(id: str, kind: Kind, paths: list[str], listed: set[str]) -> None:
-    """`ModelError` unless the repository has all `paths`; pickled weights are named as what they are."""
-    missing = [path for path in paths if path not in listed]
-    if not missing:
-        return
-    pickles = sorted(name for name in listed if name.endswith(PICKLE_SUFFIXES))
-    if pickles and kind == "model":
+def _check_listed(id: str, kind: Kind, paths: list[str], sizes: dict[str, int]) -> None:
+    """`ModelError` unless the repository has all `paths` and they are not too large; pickled weights are named as what they are."""
+    if missing := [path for path in paths if path not in sizes]:
+        pickles = sorted(name for name in sizes if name.endswith(PICKLE_SUFFIXES))
+        if pickles and kind == "model":
+            raise ModelError(
+                f"The model '{id}' has no safetensors weights ('{missing[-1]}'), only {pickles[0][:80]!r}, which is never read since "
+                "pickled files can run code: ask its author for safetensors."
+            )
+        raise ModelError(f"The repository '{id}' has no file '{missing[0]}': it does not hold a {NOUNS[kind]} of this program.")
+    if (total := sum(sizes[path] for path in paths)) > MAX_DOWNLOAD:
         raise ModelError(
-            f"The model '{id}' has no safetensors weights ('{missing[-1]}'), only '{pickles[0][:80]}', which is never read since pickled "
-            "files can run code: ask its author for safetensors."
+            f"The {NOUNS[kind]} '{id}' on the Hub is {total / 1e9:.1f} GB large, and at most {MAX_DOWNLOAD / 1e9:.0f} GB are downloaded: "
+            "if you trust it, fetch it with 'hf download' and give its folder."
         )
-    raise ModelError(f"The repository '{id}' has no file '{missing[0]}': it does not hold a {NOUNS[kind]} of this program.")
 
 
 @contextmanager
-def hub_errors(id: str, action: Action, kind: Kind = "model") -> Iterator[None]:
+def hub_errors(id: str, action: Action, kind: Thing = "model") -> Iterator[None]:
     """Tell what goes wrong while talking to the Hub about the repository `id` as `ModelError`."""
-    from huggingface_hub import errors
-
     try:
         yield
-    except errors.HfHubHTTPError as error:
-        raise ModelError(_told(id, action, kind, error)) from error
-    except errors.HFValidationError as error:
-        raise ModelError(f"'{id[:80]}' is not a valid Hub id: write it as 'org/name'.") from error
-    except errors.LocalTokenNotFoundError as error:
-        raise ModelError("No access token is stored on this machine: run 'hf auth login', or give a token.") from error
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        raise UnreachableError(_unreachable(id, action, kind)) from error
-    except ValueError as error:  # the client's own checks, such as the Hub's verdict on a card's metadata
-        raise ModelError(f"The Hub and this program disagree about '{id}': {str(error)[:160]}.") from error
-    except OSError as error:
-        cause = f"{error.strerror}: make room or choose another folder" if error.strerror else "the transfer was incomplete: try again"
-        raise ModelError(f"The {NOUNS[kind]} '{id}' could not be {_done(action)} the Hub ({cause}).") from error
-    except Exception as error:
-        # The client's transport has changed its package once already (httpx, httpx2), so its errors are known by name.
-        if any(base.__name__ == "TransportError" for base in type(error).__mro__):
-            raise UnreachableError(_unreachable(id, action, kind)) from error
+    except FFaceError:
         raise
+    except Exception as error:
+        if (told := _told(error, id, action, kind)) is None:
+            raise
+        raise told from error
 
 
-def _done(action: Action) -> str:
-    return "loaded from" if action == "load" else "pushed to"
+def _told(error: BaseException, id: str, action: Action, kind: Thing) -> ModelError | None:
+    """What `error`, of whatever the client raises, means in plain words; None for what has nothing to do with the Hub."""
+    from huggingface_hub import errors
+
+    noun, done = NOUNS[kind], DONE[action]
+    wrapped = isinstance(error, errors.LocalEntryNotFoundError | RuntimeError)  # the client puts these around what went wrong
+    if wrapped and error.__cause__ is not None and (told := _told(error.__cause__, id, action, kind)) is not None:
+        return told
+    if isinstance(error, errors.HfHubHTTPError):
+        return ModelError(_answered(error, id, action, kind))
+    if isinstance(error, errors.HFValidationError):
+        return ModelError(f"'{id[:80]}' is not a valid Hub id: write it as 'org/name'.")
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return ModelError("No access token is stored on this machine: run 'hf auth login', or give a token.")
+    # The client's transport has changed its package once already (httpx, httpx2), so its errors are known by name.
+    if isinstance(error, ConnectionError | errors.LocalEntryNotFoundError) or "TransportError" in {c.__name__ for c in type(error).__mro__}:
+        advice = f"or {LOCAL[kind]}" if action == "load" else "or save to a folder and push later"
+        return UnreachableError(
+            f"The {noun} '{id}' could not be {done} the Hub, which cannot be reached: check the network connection, {advice}."
+        )
+    if isinstance(error, json.JSONDecodeError):
+        return ModelError(f"The {noun} '{id}' could not be {done} the Hub, whose answer cannot be read: try again later.")
+    if isinstance(error, ValueError):  # the client's own checks, such as the Hub's verdict on a card's metadata
+        return ModelError(f"The Hub and this program disagree about '{id}': {' '.join(str(error).split())[:160]}.")
+    if isinstance(error, OSError | RuntimeError):
+        cause = getattr(error, "strerror", None)
+        cause = f"{cause}: make room or choose another folder" if cause else "the transfer was incomplete: try again"
+        return ModelError(f"The {noun} '{id}' could not be {done} the Hub ({cause}).")
+    return None
 
 
-def _unreachable(id: str, action: Action, kind: Kind) -> str:
-    advice = f"or {LOCAL[kind]}" if action == "load" else "or save to a folder and push later"
-    return (
-        f"The {NOUNS[kind]} '{id}' could not be {_done(action)} the Hub, which cannot be reached: check the network connection, {advice}."
-    )
-
-
-def _told(id: str, action: Action, kind: Kind, error: Exception) -> str:
+def _answered(error: Exception, id: str, action: Action, kind: Thing) -> str:
     """The sentence for an answer of the Hub about the repository `id` that is an error."""
     from huggingface_hub import errors
 
@@ -147,4 +196,4 @@ def _told(id: str, action: Action, kind: Kind, error: Exception) -> str:
         return f"The repository '{id}' was changed by someone else at the same time: try again."
     if status == 429:
         return "The Hub asks for a pause because of too many requests: wait a few minutes and try again."
-    return f"The {noun} '{id}' could not be {_done(action)} the Hub, which answered with error {status}: try again later."
+    return f"The {noun} '{id}' could not be {DONE[action]} the Hub, which answered with error {status}: try again later."

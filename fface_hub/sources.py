@@ -81,7 +81,14 @@ def locate(source: Source) -> Path:
         folder = fetch(source, [CONFIG_NAME, source.weights_name])
     else:
         folder = _as_folder(id)
-    return folder / source.subfolder if source.subfolder else folder
+    return _subfolder(folder, source.subfolder) if source.subfolder else folder
+
+
+def _subfolder(folder: Path, name: str) -> Path:
+    """The folder `name` in `folder`; `ModelError` if it is a link to somewhere else."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"'{name}' of the model folder '{folder.name}' is a link to somewhere else: copy the folder itself.")
+    return folder / name
 
 
 def _exists(folder: Path) -> bool:
@@ -99,16 +106,30 @@ def _as_folder(id: str | Path) -> Path:
     return current_folder(Path(id))
 
 
+def _is_snapshot(folder: Path) -> bool:
+    """Whether `folder` lies where the Hub's client keeps a version of a repository: KIND--ORG--NAME/snapshots/COMMIT."""
+    return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith(("models--", "datasets--"))
+
+
 def model_file(folder: Path, name: str) -> Path:
     """The file `name` of a model folder. Links may lead within the folder, or to the blobs of the same cached repository, not elsewhere."""
     path = folder / name
     if not path.is_file():
         pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLE_SUFFIXES) if folder.is_dir() else []
-        hint = f" '{pickles[0]}' is never read, since pickled files can run code: ask for safetensors weights." if pickles else ""
+        hint = f" {pickles[0][:80]!r} is never read, since pickled files can run code: ask for safetensors weights." if pickles else ""
         raise ModelError(f"The model folder '{folder.name}' has no file '{name}'.{hint or ' Choose a folder that a model was saved to.'}")
+    return inside(folder, path)
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """Where `path` of a model folder really lies. `ModelError` for a link that leads neither within the folder nor to the blobs of the same
+    cached repository."""
     real = path.resolve()
-    snapshot = next((p for p in (folder.absolute(), *folder.absolute().parents) if p.parent.name == "snapshots"), None)
-    allowed = [folder.resolve(), *([(snapshot.parent.parent / "blobs").resolve()] if snapshot else [])]
+    snapshot = next((p for p in (folder.absolute(), *folder.absolute().parents) if _is_snapshot(p)), None)
+    # The blobs are a folder of the repository's own: were the place of a link to them allowed, a link could choose what is allowed.
+    allowed = [folder.resolve(), *([snapshot.parent.parent.resolve() / "blobs"] if snapshot else [])]
     if not any(real.is_relative_to(place) for place in allowed):
-        raise ModelError(f"'{name}' of the model folder '{folder.name}' is a link to somewhere else: copy the file itself into the folder.")
+        raise ModelError(
+            f"{path.name[:80]!r} of the model folder '{folder.name}' is a link to somewhere else: copy the file itself into the folder."
+        )
     return real

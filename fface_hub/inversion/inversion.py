@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fface_hub.cameras import Camera
 from fface_hub.doors import read_json, read_tensors
 from fface_hub.errors import ModelError
-from fface_hub.files import replaced_folder
+from fface_hub.files import replaced_folder, write_tensors
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.align import FaceCrop
 from fface_hub.inversion.backdrop import Backdrop, BackdropScene
@@ -64,10 +63,10 @@ class Inversion:
         with replaced_folder(folder) as new:
             (new / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False), encoding="utf-8")
             self.latents.save(new / LATENTS_FILE)
-            save_file(_differences(original, self.generator), new / TUNING_FILE)
+            write_tensors(_differences(original, self.generator), new / TUNING_FILE)
             if self.backdrop is not None:
                 tensors = {"texture": self.backdrop.texture.half(), "camera": self.backdrop.camera.to_vector()[0]}
-                save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, new / BACKDROP_FILE)
+                write_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, new / BACKDROP_FILE)
 
     @staticmethod
     def load(folder: str | Path, generator: Generator) -> Inversion:

@@ -17,7 +17,8 @@ from fface_hub.errors import ModelError
 from fface_hub.hub.datasets import dataset_card
 from fface_hub.latents import Latents
 from fface_hub.layouts import LabelClass, Layout
-from tests.hub.loopback import Hub, run_script
+from tests.hub.client import run_script
+from tests.hub.loopback import Hub
 
 PRELUDE = """
 import json

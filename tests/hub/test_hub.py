@@ -12,29 +12,8 @@ import pytest
 from fface_hub.errors import ModelError
 from fface_hub.models import Model
 from fface_hub.sources import WEIGHTS_NAME
-from tests.hub.loopback import Hub, Repository, run_script
-
-# Every client script ends by printing its findings; `told` is the sentence that a call failed with, and the seconds that took.
-PRELUDE = """
-import json, sys, time
-import torch
-from fface_hub.adapters.adapter import Adapter
-from fface_hub.errors import ModelError
-from fface_hub.layouts import NASAL_WING_17
-
-def told(call):
-    start = time.perf_counter()
-    try:
-        call()
-    except ModelError as error:
-        return [str(error), time.perf_counter() - start]
-
-def logits(adapter):
-    values = torch.linspace(-1, 1, 3 * 48).reshape(3, 48)
-    return adapter(values[:, :32], values[:, 32:]).tolist()
-
-found = {}
-"""
+from tests.hub.client import run_client
+from tests.hub.loopback import Fault, Hub, Repository
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +21,6 @@ def hub() -> Iterator[Hub]:
     server = Hub()
     yield server
     server.close()
-
-
-def run_client(url: str, cache: Path, code: str) -> dict[str, Any]:
-    """What `code` put into `found`, in a new process whose client talks to `url`."""
-    return run_script(url, cache, f"{PRELUDE}\n{code}\nprint(json.dumps(found))")
 
 
 PUSH = """
@@ -113,7 +87,7 @@ def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Hu
     pickled = {"config.json": b'{"_class_name": "Adapter"}', "diffusion_pytorch_model.bin": code}
     hub.repositories["org/pickled"] = Repository(private=False)
     hub.repositories["org/pickled"].commit("main", pickled)
-    hub.faults.update({("GET", "busy/model"): 429, ("GET", "broken/model"): 500})
+    hub.faults.update({("GET", "busy/model"): Fault(429), ("GET", "broken/model"): Fault(500)})
     start = len(hub.requests)
     found = run_client(hub.url, tmp_path / "cache", LOAD)
     assert found["logits"] == pushed["logits"] != found["wide"]
