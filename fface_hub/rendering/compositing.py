@@ -53,8 +53,12 @@ def composite(weights: Tensor, values: Tensor) -> Tensor:
 
 
 def composite_depth(weights: Tensor, depths: Tensor) -> Tensor:
-    """Mean depth Σ ω t / Σ ω `[B,R]`, kept between the nearest and farthest sample of the whole batch; an empty ray gets the farthest."""
+    """Mean depth Σ ω t / Σ ω `[B,R]`, kept between the nearest and farthest sample of its own ray; an empty ray gets the farthest.
+
+    EG3D clamps by the whole batch. There all rays end at the same depths, so that is the same; where they do not, a face would change with
+    the others of its batch and with the chunk that its rays were rendered in.
+    """
     total = weights.sum(-1)
     hit = total > 0
     mean = (weights * depths).sum(-1) / torch.where(hit, total, 1.0)
-    return torch.where(hit, mean, torch.inf).clamp(depths.min().detach(), depths.max().detach())
+    return torch.where(hit, mean, torch.inf).clamp(depths.amin(-1).detach(), depths.amax(-1).detach())

@@ -53,10 +53,10 @@ def test_depth_is_the_mean_by_the_same_weights() -> None:
     assert composite_depth(weights, depths).item() == pytest.approx(8 / 7)
 
 
-def test_depth_of_an_empty_ray_is_the_farthest_sample_of_the_batch_and_has_no_gradient() -> None:
-    depths = torch.tensor([[[1.0, 2.0], [1.5, 2.5]]])
-    weights = torch.tensor([[[0.5, 0.5], [0.0, 0.0]]], requires_grad=True)
+def test_depth_of_an_empty_ray_is_its_farthest_sample_and_has_no_gradient() -> None:
+    depths = torch.tensor([[[1.0, 2.0], [1.5, 2.5]], [[4.0, 3.0], [1.0, 9.0]]])  # the other image ends elsewhere, in any order
+    weights = torch.tensor([[[0.5, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.25, 0.25]]], requires_grad=True)
     depth = composite_depth(weights, depths)
-    assert depth[0].tolist() == [1.5, 2.5]
+    assert depth.tolist() == [[1.5, 2.5], [4.0, 5.0]]
     depth.sum().backward()
     assert weights.grad is not None and bool(weights.grad.isfinite().all())
