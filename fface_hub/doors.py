@@ -24,6 +24,9 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000
 MAX_IMAGE_BYTES = 200_000_000
 MAX_JSON_DEPTH = 12
+# Of a safetensors file. Parsing takes twelve times as much memory; ours have a few hundred tensors, and ten thousand fill a third of this.
+MAX_HEADER_BYTES = 2_000_000
+VALUES_AT_ONCE = 2**20
 # What a photograph or a label map may be; a closed list keeps Pillow's rarely used decoders (PostScript, FITS, ...) out of reach.
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 TENSOR_TYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
@@ -37,12 +40,15 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image
     Transparency is laid on white, 16-bit values are scaled to 8 bits, CMYK and palettes are converted, the first frame of several is taken.
     Size is judged from the header, before anything is decoded. Raises `ImageError` for anything that is not a whole picture.
     """
-    image = _decode(source, max_pixels)
+    return _to_rgb(_upright(_decode(source, max_pixels)))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy turned as its EXIF orientation says."""
     try:
-        image = ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image)
     except Exception:  # a broken EXIF block says nothing about the pixels: take them as they lie
-        image = image.copy()
-    return _to_rgb(image)
+        return image.copy()
 
 
 def _decode(source: ImageSource, max_pixels: int) -> Image.Image:
@@ -129,6 +135,7 @@ def read_tensors(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None 
     """
     name = Path(path).name
     try:
+        _check_header_length(Path(path))
         with safe_open(path, framework="pt", device="cpu") as file:
             keys = list(file.keys())
             if shapes is not None:
@@ -146,9 +153,21 @@ def read_tensors(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None 
     except (OSError, SafetensorError, ValueError, RuntimeError, OverflowError) as error:
         raise ModelError(f"'{name}' is not a whole safetensors file: download or save it again.") from error
     for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        if tensor.is_floating_point() and not _is_finite(tensor):
             raise ModelError(f"The tensor {key[:80]!r} in '{name}' holds values that are not finite numbers: the file cannot be used.")
     return tensors
+
+
+def _check_header_length(path: Path) -> None:
+    """`ValueError` if the first eight bytes announce a header that no model of ours has."""
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
+            raise ValueError(f"a header of more than {MAX_HEADER_BYTES} bytes")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite, looked at in parts: the whole test at once would take twice the tensor's memory."""
+    return all(bool(part.isfinite().all()) for part in tensor.flatten().split(VALUES_AT_ONCE))
 
 
 def _check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], name: str) -> None:
@@ -242,7 +261,7 @@ def read_label_map(source: ImageSource, layout: Layout, size: tuple[int, int] | 
 
 def read_label_colors(source: ImageSource, size: tuple[int, int] | None = None) -> np.ndarray:
     """The exact colours of a painted label map, uint8 `[h,w,3]`, of whatever kind of 8-bit picture; arguments and errors as there."""
-    image = _decode(source, MAX_PIXELS)
+    image = _upright(_decode(source, MAX_PIXELS))
     if size is not None and image.size != (size[1], size[0]):
         raise LayoutError(
             f"The label map is {image.size[0]} × {image.size[1]} pixels, and {size[1]} × {size[0]} are needed: paint on the map as given."

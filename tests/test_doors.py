@@ -15,7 +15,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from fface_hub.doors import parse_json, read_image, read_json, read_label_map, read_tensors, save_label_map, to_image, to_tensor
+from fface_hub.doors import (
+    MAX_HEADER_BYTES,
+    VALUES_AT_ONCE,
+    parse_json,
+    read_image,
+    read_json,
+    read_label_map,
+    read_tensors,
+    save_label_map,
+    to_image,
+    to_tensor,
+)
 from fface_hub.errors import ImageError, LayoutError, ModelError
 from fface_hub.layouts import BASE_15, LabelClass, Layout
 
@@ -173,6 +184,17 @@ def test_rgb_and_opaque_rgba_maps_are_read() -> None:
     assert torch.equal(read_label_map(png(Image.fromarray(opaque)), LAYOUT), IDS)
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_label_maps_are_read_as_they_are_seen(orientation: int) -> None:
+    """A camera's orientation can survive a painting program, and the picture underneath is turned by it."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = Image.fromarray(LAYOUT.colors[IDS].numpy()).transpose(
+        Image.Transpose.ROTATE_180 if orientation == 3 else Image.Transpose.ROTATE_90
+    )
+    assert torch.equal(read_label_map(png(stored, exif=exif), LAYOUT, (2, 3)), IDS)
+
+
 def test_unknown_colours_never_become_class_0() -> None:
     colors = LAYOUT.colors[IDS].numpy().copy()
     colors[1, 2] = (200, 0, 1)
@@ -221,6 +243,24 @@ def test_weights_must_be_finite_and_whole(tmp_path: Path) -> None:
         read_tensors(path)
     with pytest.raises(ModelError, match="no file"):
         read_tensors(tmp_path / "missing.safetensors")
+
+
+def test_a_header_that_would_take_many_times_its_size_to_parse_is_not_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    header = b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'.ljust(MAX_HEADER_BYTES)
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert read_tensors(path)["a"].shape == (0,)
+    path.write_bytes(struct.pack("<Q", len(header) + 1) + header + b" ")
+    with pytest.raises(ModelError, match="not a whole safetensors file"):
+        read_tensors(path)
+
+
+def test_the_last_value_of_a_large_tensor_is_looked_at(tmp_path: Path) -> None:
+    values = torch.zeros(VALUES_AT_ONCE + 1)
+    values[-1] = torch.inf
+    save_file({"a": values}, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="not finite"):
+        read_tensors(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(

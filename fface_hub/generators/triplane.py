@@ -29,6 +29,26 @@ from fface_hub.models import Model, register
 
 UNLABELLED = Layout("unlabelled", (LabelClass("background", (0, 0, 0)),))
 AXES = {"x": 0, "y": 1, "z": 2}
+RANGES = {
+    "z_dim": (1, 4096),
+    "appearance_z_dim": (0, 4096),
+    "mapping_layers": (1, 32),
+    "mapping_multiplier": (1e-6, 1e3),
+    "latent_dim": (1, 4096),
+    "plane_channels": (1, 512),
+    "channel_base": (8, 2**17),
+    "channel_max": (1, 4096),
+    "decoder_hidden": (1, 4096),
+    "color_channels": (3, 512),
+    "resolution": (1, 2048),
+    "near": (0.0, 1e3),
+    "far": (1e-3, 1e3),
+    "box_warp": (1e-3, 1e3),
+    "camera_radius": (1e-3, 1e3),
+    "camera_focal": (1e-3, 1e3),
+    "metres_per_unit": (1e-6, 1e6),
+}
+"""What numbers of a config may be: without limits a few bytes of it could ask for millions of layers."""
 HELD = 8
 """Appearances whose plane statistics a generator remembers: one for each of a few people who edit at the same time."""
 
@@ -117,14 +137,21 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
     @classmethod
     def check_config(cls, config: dict[str, Any]) -> None:
         """`ValueError` for sizes that no network of this family can have."""
+        for name, (low, high) in RANGES.items():
+            if not low <= config.get(name, high) <= high:
+                raise ValueError(f"{name} must lie between {low} and {high}, and is {config[name]}")
+        if not config.get("near", 2.25) < config.get("far", 3.3):
+            raise ValueError("near must be less than far")
         size = config.get("plane_resolution", 256)
         if size not in (8, 16, 32, 64, 128, 256, 512):
             raise ValueError(f"plane_resolution must be a power of two from 8 to 512, not {size}")
+        if config.get("channel_base", 32768) < size:
+            raise ValueError("channel_base must not be less than plane_resolution")
         if config.get("layout", "base-15") not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}")
         axes = config.get("plane_axes", ("xy",))
-        if not axes or any(len(pair) != 2 or not set(pair) <= set(AXES) for pair in axes):
-            raise ValueError("plane_axes must be pairs of the letters x, y and z")
+        if not 1 <= len(axes) <= 16 or any(len(pair) != 2 or not set(pair) <= set(AXES) for pair in axes):
+            raise ValueError("plane_axes must be up to 16 pairs of the letters x, y and z")
         if (config.get("mapping", "single") == "pair") != (config.get("appearance_z_dim", 0) > 0):
             raise ValueError("appearance_z_dim must be positive with the mapping 'pair', and 0 with 'single'")
 

@@ -242,7 +242,20 @@ def test_foreign_latents_are_refused_in_one_sentence(pair: TriplaneGenerator) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"plane_resolution": 48}, {"layout": "none-7"}, {"plane_axes": ["xw"]}, {"plane_axes": []}, {"appearance_z_dim": 0}]
+    "change",
+    [
+        {"plane_resolution": 48},
+        {"layout": "none-7"},
+        {"plane_axes": ["xw"]},
+        {"plane_axes": []},
+        {"plane_axes": ["xy"] * 17},
+        {"appearance_z_dim": 0},
+        {"mapping_layers": 2**24},  # sixteen million layers, built one by one
+        {"z_dim": 0},
+        {"channel_base": 15},  # no channel is left for 16² pixels
+        {"far": 2.0},
+        {"box_warp": 0.0},
+    ],
 )
 def test_impossible_configs_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
