@@ -27,6 +27,14 @@ def current_folder(folder: Path) -> Path:
     return _old(folder) if not folder.exists() and _old(folder).is_dir() else folder
 
 
+def is_folder(folder: Path) -> bool:
+    """Whether there is such a folder, as `current_folder` finds it; no for what cannot be the name of one (too long, with a NUL)."""
+    try:
+        return current_folder(folder).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def replaced_folder(folder: str | Path, dropped: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty temporary folder to write into; when the block ends well it takes the place of `folder`.

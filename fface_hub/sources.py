@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
-from fface_hub.files import current_folder
+from fface_hub.files import current_folder, is_folder
 from fface_hub.remote import PICKLE_SUFFIXES, Kind, fetch
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -91,16 +91,9 @@ def _subfolder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _exists(folder: Path) -> bool:
-    try:
-        return folder != Path() and current_folder(folder).is_dir()
-    except (OSError, ValueError):  # too long a name, or a NUL in it
-        return False
-
-
 def _as_folder(id: str | Path) -> Path:
     text = str(id)
-    if not _exists(Path(id)) or not text.isprintable():
+    if Path(id) == Path() or not is_folder(Path(id)) or not text.isprintable():
         names = ", ".join(bundled_names()) or "none are installed"
         raise ModelError(f"{text[:80]!r} is not a model: give a bundled name ({names}), a Hub id 'org/name' or an existing folder.")
     return current_folder(Path(id))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fface_hub.files import current_folder, replaced_folder
+from fface_hub.files import current_folder, is_folder, replaced_folder
 
 
 def write(folder: Path, **files: str) -> None:
@@ -50,3 +50,10 @@ def test_after_a_kill_between_the_renames_the_old_folder_is_found(tmp_path: Path
     write(tmp_path / "a", config="2")
     assert content(current_folder(tmp_path / "a")) == {"config": "2", "card": "x"}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_cannot_be_the_name_of_a_folder_is_none(tmp_path: Path) -> None:
+    assert is_folder(tmp_path) and not is_folder(tmp_path / "x")
+    assert not is_folder(Path("x" * 300)) and not is_folder(Path("a\0b"))
+    (tmp_path / ".x.old").mkdir()  # a crash fell between the two renames of a save
+    assert is_folder(tmp_path / "x")

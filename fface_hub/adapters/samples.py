@@ -20,7 +20,7 @@ import torch
 from fface_hub.adapters.samples_rows import METADATA, Origin, Problem, Sample, pixel_size, read_rows, read_sample, row_files, write_sample
 from fface_hub.doors import read_json
 from fface_hub.errors import FFaceError, LayoutError, ModelError
-from fface_hub.files import current_folder, replaced_folder
+from fface_hub.files import current_folder, is_folder, replaced_folder
 from fface_hub.generators.base import Generator
 from fface_hub.layouts import Layout
 from fface_hub.metrics import MINIMUM_PIXELS
@@ -145,9 +145,10 @@ class SampleSet:
 
 def read_folder(folder: str | Path) -> tuple[SampleSet | None, list[Problem]]:
     """The set in `folder`, None if it cannot be used, and everything that is wrong with it, as far as it can be seen at once."""
-    folder, problems = current_folder(Path(folder)), list[Problem]()
+    folder, problems = Path(folder), list[Problem]()
     try:
         layout, rows = read_head(folder)
+        folder = current_folder(folder)
     except FFaceError as error:
         return None, [Problem(folder.name, str(error), error=error)]
     read = [read_sample(folder, row, layout, number, problems) for number, row in enumerate(rows, 1)]
@@ -166,8 +167,9 @@ def read_folder(folder: str | Path) -> tuple[SampleSet | None, list[Problem]]:
 
 def read_head(folder: Path) -> tuple[Layout, list[Any]]:
     """Layout and rows (not checked yet) of the set in `folder`. Raises `LayoutError` and `ModelError`."""
-    if not folder.is_dir():
-        raise ModelError(f"There is no folder '{folder}': check the path.")
+    if not is_folder(folder):
+        raise ModelError(f"There is no folder {str(folder)[:200]!r}: check the path.")
+    folder = current_folder(folder)
     for name in (METADATA, LAYOUT):
         if not (folder / name).is_file():
             raise ModelError(

@@ -16,7 +16,7 @@ from fface_hub.adapters.samples_rows import read_sample
 from fface_hub.cameras import look_at
 from fface_hub.doors import read_image, to_tensor
 from fface_hub.errors import FaceNotFoundError, ImageError, LayoutError, ModelError, OptimisationError
-from fface_hub.files import current_folder
+from fface_hub.files import current_folder, is_folder
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.align import Box, crop, find_face
 from fface_hub.inversion.inversion import CONFIG_FILE, Inversion
@@ -66,8 +66,8 @@ def import_samples(
     """
     settings = settings or ImportSettings()
     for folder in (pictures, labels):
-        if folder is not None and not current_folder(folder).is_dir():
-            raise ModelError(f"There is no folder '{folder}': check the path.")
+        if folder is not None and not is_folder(folder):
+            raise ModelError(f"There is no folder {str(folder)[:200]!r}: check the path.")
     pictures, notes = current_folder(pictures), list[str]()
     if (pictures / METADATA).is_file():
         layout, items = _from_set(pictures, labels, layout, settings, notes)
