@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from fface_hub.cameras import FIVE_VIEWS
 from fface_hub.doors import read_image, save_label_map, to_image
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.errors import CancelledError, FFaceError, ModelError
+from fface_hub.hub.cards import escape
 from fface_hub.inversion.align import crop, find_face
 from fface_hub.progress import Callback, Step
 from fface_hub.rendering.export import save_glb, save_mp4, save_png
@@ -160,8 +162,8 @@ def photo_chosen(path: str | None) -> tuple[Any, Any, str]:
         photo = read_image(Path(path))
         face = find_face(photo)
     except FFaceError as error:
-        gr.Warning(str(error))  # no error: the square of an earlier photo must go, or it would be taken for this one's
-        return None, None, str(error)
+        gr.Warning(html.escape(str(error), quote=False))  # no error: the square of an earlier photo must go
+        return None, None, escape(str(error))
     return crop(photo, face.box, 512), photo, f"{face.note} Press Make it 3-D.".strip()
 
 
@@ -229,7 +231,7 @@ def layout_chosen(session: Session | None, layout_id: str, opacity: float) -> tu
     if session is None:
         return (gr.skip(),) * 8
     session.adapter = find_adapter(layout_id)
-    return started(session, opacity, f"Labels in the layout {session.layout.name}: {len(session.layout)} classes.")
+    return started(session, opacity, f"Labels in the layout {escape(session.layout.name)}: {len(session.layout)} classes.")
 
 
 @plainly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import logging
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
@@ -17,11 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 def toast(error: Exception) -> gr.Error:
-    """`error` as the one sentence that the visitor sees; what is no user's mistake goes to the log in full."""
+    """`error` as the one sentence that the visitor sees; what is no user's mistake goes to the log in full.
+
+    Toasts are read as HTML, and a sentence may quote what somebody else has written, such as the name of a layout: it is escaped.
+    """
     if isinstance(error, gr.Error):  # such as a spent GPU quota, told by `spaces`
         return error
     if isinstance(error, FFaceError):
-        return gr.Error(str(error), print_exception=False)
+        return gr.Error(html.escape(str(error), quote=False), print_exception=False)
     logger.error("A handler of the page failed.", exc_info=error)
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return gr.Error("The server has not enough memory left for this: wait a minute and try again.", print_exception=False)

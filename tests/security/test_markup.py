@@ -1,0 +1,119 @@
+"""Names of classes and layouts are a stranger's text: the page shows them as text."""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from fface_hub.errors import FaceNotFoundError, ModelError
+from fface_hub.hub.cards import escape
+from space import handlers
+from space.painting import palette_css
+from space.toasts import toast
+from tests.security.markup import CLASSES, ERROR, LAYOUT, hostile_layout
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+
+
+def test_toasts_are_escaped_but_for_quotes() -> None:
+    """gradio reads them as HTML."""
+    told = toast(ModelError(ERROR)).message
+    assert "<" not in told and html.unescape(told) == ERROR
+    assert toast(ModelError("The face's 'nose' is gone.")).message == "The face's 'nose' is gone."
+
+
+def test_the_colour_chips_hold_no_names() -> None:
+    style = palette_css(hostile_layout())
+    assert style.count("<") == 2 and not any(name in style for name in CLASSES)
+
+
+def test_the_status_shows_the_name_of_a_layout_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "find_adapter", lambda id: None)
+    monkeypatch.setattr(handlers, "started", lambda session, opacity, message: (message,))
+    session: Any = SimpleNamespace(adapter=None, layout=hostile_layout())
+    (said,) = handlers.layout_chosen(session, "hostile", 0.5)
+    assert escape(LAYOUT) in said and "<" not in said and html.unescape(said) == f"Labels in the layout {LAYOUT}: 6 classes."
+
+
+def test_what_is_wrong_with_a_photo_is_text_in_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(photo: object) -> None:
+        raise FaceNotFoundError(ERROR)
+
+    toasts: list[str] = []
+    monkeypatch.setattr(handlers, "find_face", fail)
+    monkeypatch.setattr(gr, "Warning", toasts.append)
+    _, _, said = handlers.photo_chosen(str(ROOT / "examples" / "photos" / "astronaut.jpg"))
+    assert "<" not in said and "<" not in toasts[0] and html.unescape(said) == html.unescape(toasts[0]) == ERROR
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """The page with the hostile layouts, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}", (tmp_path / "log").open("w+")
+    command = [sys.executable, "-m", "tests.security.hostile_page", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=2).read()
+                break
+            except (urllib.error.URLError, OSError):
+                log.seek(0)
+                assert process.poll() is None and time.monotonic() < deadline, log.read()
+                time.sleep(0.3)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine: install Debian's package 'chromium'"
+)
+def test_a_browser_shows_markup_as_text(address: str, tmp_path: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch_persistent_context(
+            tmp_path / "profile", executable_path=CHROMIUM or "/usr/bin/chromium", args=flags, viewport={"width": 1440, "height": 1200}
+        )
+        page = browser.new_page()
+        page.goto(address)
+        title = page.title()
+        expect(page.locator("#status")).to_contain_text("Face of seed 7", timeout=180_000)
+
+        def choose(layout: str) -> None:
+            page.locator("#layout input").click()
+            page.get_by_role("option", name=layout).click()
+
+        choose("hostile")
+        expect(page.locator("#status")).to_contain_text(f"Labels in the layout {LAYOUT}: 6 classes.", timeout=60_000)
+        shown = page.locator("#classes label").all_inner_texts()
+        assert [text.strip() for text in shown] == ["background", *CLASSES]
+        choose("refused")
+        expect(page.get_by_text(ERROR).first).to_be_visible(timeout=30_000)
+        drawn = "#classes img, #classes script, #classes svg, #classes b, #status img, img[src='x'], img[src='//h/x']"
+        assert page.locator(drawn).count() == 0
+        assert page.title() == title
+        browser.close()
