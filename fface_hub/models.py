@@ -170,7 +170,7 @@ class Model(ModelMixin, ConfigMixin):
         message: str | None = None,
         results: Mapping[str, Any] | None = None,
     ) -> str:
-        """Create the repository if needed, upload card, config and weights in one commit and return the URL. `ModelError`.
+        """Create the repository if needed, upload card, preview, config and weights in one commit and return the URL. `ModelError`.
 
         `results` are measured figures for the card, by benchmark: `{"fidelity": {"psnr": 27.1}}`.
         """

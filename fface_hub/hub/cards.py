@@ -57,12 +57,14 @@ views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolutio
 views.labels  # [5,64,64], ids of the classes below"""
 
 
-def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None) -> str:
+def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None, picture: str | None = None) -> str:
     """The card (`README.md`) of `model` under the name or Hub id `id`: metadata for the Hub, then sections in Markdown.
 
     `results` maps a benchmark to its figures; numbers become the Hub's evaluation results, nested tables stay in their JSON file.
+    `picture` is the name of a preview that lies beside the card.
     """
     facts = _adapter_facts(model, id) if isinstance(model, Adapter) else _model_facts(model, id)
+    facts["picture"] = f"\n\n![A face from three sides, its labels, and their classes]({picture})" if picture else ""
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         facts, title=id.split("/")[-1], measured=_measured(results or {}), fingerprint=model.fingerprint
     )

@@ -1,4 +1,4 @@
-"""Publishing a model: repository, card, config and weights in one commit."""
+"""Publishing a model: repository, card, preview picture, config and weights in one commit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 from fface_hub.errors import ModelError
 from fface_hub.hub.cards import model_card
+from fface_hub.hub.preview import preview
 from fface_hub.models import Model
 from fface_hub.remote import hub_errors
 from fface_hub.sources import is_hub_id
+
+PREVIEW = "preview.png"
 
 
 def push_model(
@@ -33,11 +36,14 @@ def push_model(
 
     if not is_hub_id(repo_id):
         raise ModelError(f"'{repo_id[:80]}' is not a valid Hub id: write it as 'org/name'.")
-    card = model_card(model, repo_id, results)
+    picture = preview(model)
+    card = model_card(model, repo_id, results, PREVIEW if picture is not None else None)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         model.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
+        if picture is not None:
+            picture.save(folder / PREVIEW)
         operations = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
         api = HfApi(token=token)
         with hub_errors(repo_id, "push"):

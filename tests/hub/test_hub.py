@@ -9,11 +9,26 @@ from typing import Any
 
 import pytest
 
+from fface_hub.doors import read_image
 from fface_hub.errors import ModelError
 from fface_hub.models import Model
 from fface_hub.sources import WEIGHTS_NAME
 from tests.hub.client import run_client
 from tests.hub.loopback import Fault, Hub, Repository
+
+
+class Sized(bytes):
+    """A file that says it has `size` bytes and has none."""
+
+    size: int
+
+    def __new__(cls, size: int) -> Sized:
+        file = super().__new__(cls)
+        file.size = size
+        return file
+
+    def __len__(self) -> int:
+        return self.size
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +46,21 @@ adapter.push_to_hub("org/nose", token="hf_test", results={"fewshot": {"miou": 0.
 found["logits"] = logits(adapter)
 with torch.no_grad():
     adapter.net[0].weight += 1
-adapter.push_to_hub("org/nose", token="hf_test", revision="wide")
+adapter.push_to_hub("org/nose", token="hf_test", revision="wide", results={"fewshot": {"miou": 0.7}})
+from huggingface_hub import HfApi
+HfApi(token="hf_test").create_tag("org/nose", tag="v1")
+adapter.push_to_hub("org/nose", token="hf_test", results={"fewshot": {"miou": 0.7}})
 found["wrong_token"] = told(lambda: adapter.push_to_hub("org/other", token="hf_wrong"))
 found["bad_id"] = told(lambda: adapter.push_to_hub("nose", token="hf_test"))
 """
 LOAD = """
-adapter = Adapter.from_pretrained("org/nose", token="hf_test")
+adapter = Adapter.from_pretrained("org/nose", token="hf_test", revision="v1")
 found["logits"], found["layout"], found["id"] = logits(adapter), adapter.layout.to_dict(), adapter.model_id
 found["fingerprint"] = adapter.fingerprint
 found["wide"] = logits(Adapter.from_pretrained("org/nose", token="hf_test", revision="wide"))
+found["main"] = logits(Adapter.from_pretrained("org/nose", token="hf_test"))
+found["commit"] = logits(Adapter.from_pretrained("org/nose", token="hf_test", revision=COMMIT))
+found["huge"] = told(lambda: Adapter.from_pretrained("org/huge"))
 found["no_token"] = told(lambda: Adapter.from_pretrained("org/nose"))
 found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown", token="hf_test"))
 found["no_revision"] = told(lambda: Adapter.from_pretrained("org/nose", token="hf_test", revision="v9"))
@@ -49,8 +70,9 @@ found["busy"] = told(lambda: Adapter.from_pretrained("busy/model"))
 found["broken"] = told(lambda: Adapter.from_pretrained("broken/model"))
 """
 OFFLINE = """
-found["logits"] = logits(Adapter.from_pretrained("org/nose"))
-found["local"] = logits(Adapter.from_pretrained("org/nose", local_files_only=True))
+found["logits"] = logits(Adapter.from_pretrained("org/nose", revision="v1"))
+found["local"] = logits(Adapter.from_pretrained("org/nose", revision="v1", local_files_only=True))
+found["main"] = logits(Adapter.from_pretrained("org/nose"))
 found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown"))
 found["push"] = told(lambda: Adapter.from_pretrained("org/nose").push_to_hub("org/nose", token="hf_test"))
 """
@@ -61,19 +83,22 @@ def pushed(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     return run_client(hub.url, tmp_path_factory.mktemp("writer"), PUSH)
 
 
-def test_a_push_is_one_commit_of_card_config_and_weights(hub: Hub, pushed: dict[str, Any]) -> None:
+def test_a_push_is_one_commit_of_card_preview_config_and_weights(hub: Hub, pushed: dict[str, Any]) -> None:
     repository = hub.repositories["org/nose"]
     assert pushed["url"] == f"{hub.url}/org/nose"
     assert repository.private
-    # The empty start, one commit of the push, none for the same again, one on the other branch.
-    assert len(repository.commits) == 3
-    assert sum(request.endswith("/commit/main") for request in hub.requests) == 1
+    # The empty start, one commit of the push, none for the same again, one on the other branch, one of other weights on the first.
+    assert len(repository.commits) == 4
+    assert sum(request.endswith("/commit/main") for request in hub.requests) == 2
     files = repository.commits[repository.heads["main"]]
-    assert sorted(files) == ["README.md", "config.json", WEIGHTS_NAME]
+    assert sorted(files) == ["README.md", "config.json", WEIGHTS_NAME, "preview.png"]
+    # Other weights change the card's fingerprint, too; nothing else went up again.
+    assert hub.commits == [sorted(files), ["README.md", WEIGHTS_NAME], ["README.md", WEIGHTS_NAME]]
+    assert read_image(files["preview.png"]).width == 384
     card = files["README.md"].decode()
     for line in ("base_model: heads-triplane", "base_model_relation: adapter", "- fface-adapter", "license: apache-2.0", "value: 0.7"):
         assert line in card.split("\n---\n")[0]
-    assert "| 16 | iris | #000064 | eye |" in card
+    assert "| 16 | iris | #000064 | eye |" in card and "](preview.png)" in card
 
 
 def test_a_push_that_is_refused_says_why(pushed: dict[str, Any]) -> None:
@@ -88,9 +113,15 @@ def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Hu
     hub.repositories["org/pickled"] = Repository(private=False)
     hub.repositories["org/pickled"].commit("main", pickled)
     hub.faults.update({("GET", "busy/model"): Fault(429), ("GET", "broken/model"): Fault(500)})
+    huge = {"config.json": b"{}", WEIGHTS_NAME: Sized(2_100_000_000)}
+    hub.repositories["org/huge"] = Repository(private=False, commits={"1" * 40: huge}, heads={"main": "1" * 40})
     start = len(hub.requests)
-    found = run_client(hub.url, tmp_path / "cache", LOAD)
-    assert found["logits"] == pushed["logits"] != found["wide"]
+    commit = hub.repositories["org/nose"].heads["v1"]
+    found = run_client(hub.url, tmp_path / "cache", LOAD.replace("COMMIT", repr(commit)))
+    assert found["logits"] == found["commit"] == pushed["logits"] != found["wide"]
+    assert found["main"] == found["wide"]
+    assert "is 2.1 GB large, and at most 2 GB are downloaded" in found["huge"][0]
+    assert not any("/org/huge/resolve/" in request for request in hub.requests)
     assert found["id"] == "org/nose" and found["layout"]["name"] == "nasal-wing-17" and len(found["fingerprint"]) == 64
     assert "give an access token if it is private" in found["no_token"][0]
     assert "no model 'org/unknown' on the Hub" in found["unknown"][0]
@@ -101,15 +132,16 @@ def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Hu
     assert not any(".bin" in request for request in hub.requests[start:]) and not canary.exists()
 
     offline = run_client("http://127.0.0.1:9", tmp_path / "cache", OFFLINE)  # nothing listens there
-    assert offline["logits"] == offline["local"] == pushed["logits"]
+    assert offline["logits"] == offline["local"] == pushed["logits"] and offline["main"] == found["main"]
     assert "cannot be reached" in offline["unknown"][0] and offline["unknown"][1] < 2
     assert "cannot be reached" in offline["push"][0] and offline["push"][1] < 2
 
 
 @pytest.mark.slow
-def test_a_slow_network_is_not_cut_short(hub: Hub, pushed: dict[str, Any], tmp_path: Path) -> None:
-    hub.delays[("HEAD", "org/nose")] = 12  # the client's own patience ends after 10 seconds
-    code = 'found["logits"] = logits(Adapter.from_pretrained("org/nose", token="hf_test"))'
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_a_slow_network_is_not_cut_short(method: str, hub: Hub, pushed: dict[str, Any], tmp_path: Path) -> None:
+    hub.delays[(method, "org/nose/resolve/.*/config")] = 12  # the client's own patience ends after 10 seconds
+    code = 'found["logits"] = logits(Adapter.from_pretrained("org/nose", token="hf_test", revision="v1"))'
     try:
         assert run_client(hub.url, tmp_path, code)["logits"] == pushed["logits"]
     finally:
