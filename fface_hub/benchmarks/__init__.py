@@ -7,10 +7,14 @@ from importlib import import_module
 from typing import Any
 
 BENCHMARKS = {
+    "adapt": "fface_hub.benchmarks.adapt",
+    "adapt-layers": "fface_hub.benchmarks.adapt_layers",
     "adapt-speed": "fface_hub.benchmarks.adapt_speed",
     "fewshot": "fface_hub.benchmarks.fewshot",
     "fidelity": "fface_hub.benchmarks.fidelity",
 }
+VARIANTS = ("full", "no-injection", "no-lmta", "mix-all", "original", "fixed-layout", "oracle")
+"""What the benchmark adapt compares."""
 
 
 def benchmark(name: str) -> Callable[..., dict[str, Any]]:

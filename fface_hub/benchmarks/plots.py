@@ -20,11 +20,13 @@ INK, GRID = "#222222", "#dddddd"
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: a title, the name of the x axis, and named lines of (x, y) points. The y axis starts at 0 unless a value is below."""
+    """One chart: a title, the name of the x axis, and named lines of (x, y) points. The x axis starts at 0 unless a value is below, and so
+    does the y axis, unless it may start at its lowest value (not `from_zero`)."""
 
     title: str
     x_label: str
     series: Mapping[str, Points]
+    from_zero: bool = True
 
 
 def draw(panels: Sequence[Panel], columns: int = 3) -> Image.Image:
@@ -48,7 +50,7 @@ def _draw_panel(panel: Panel) -> Image.Image:
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     points = [point for line in panel.series.values() for point in line]
     x_ticks = ticks(min(0.0, *(x for x, _ in points)), max(x for x, _ in points))
-    y_ticks = ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    y_ticks = ticks(min([0.0] * panel.from_zero + [y for _, y in points]), max(y for _, y in points))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_ticks[0]) / ((x_ticks[-1] - x_ticks[0]) or 1)
@@ -67,11 +69,13 @@ def _draw_panel(panel: Panel) -> Image.Image:
 
 
 def _draw_lines(pen: ImageDraw.ImageDraw, series: Mapping[str, Points], place: Place, font: Any) -> None:
-    across = float(LEFT)
+    across, down = float(LEFT), TOP - 28  # of the names: two lines of them have room
     for color, (name, line) in zip(COLORS, series.items(), strict=False):
         spots = [place(x, y) for x, y in line]
         pen.line(spots, fill=color, width=2)
         for x, y in spots:
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
-        pen.text((across, 26), name, fill=color, font=font)
+        if across + pen.textlength(name, font=font) > WIDTH - RIGHT:
+            across, down = float(LEFT), down + 13
+        pen.text((across, down), name, fill=color, font=font)
         across += pen.textlength(name, font=font) + 14

@@ -36,3 +36,17 @@ def test_panels_fill_rows_of_three() -> None:
     panel = Panel("p", "x", {"a": [(1, 2.0)], "b": [(1, 3.0)]})
     assert draw([panel] * 4).size == (3 * WIDTH, 2 * HEIGHT)
     assert draw([panel] * 2).size == (2 * WIDTH, HEIGHT)
+
+
+def test_a_chart_may_start_at_its_lowest_value() -> None:
+    picture = draw([Panel("high", "x", {"line": [(0, 0.8), (10, 0.9)]}, from_zero=False)])
+    assert picture.getpixel((LEFT, HEIGHT - BOTTOM)) == ImageColor.getrgb(COLORS[0])
+    assert draw([Panel("high", "x", {"line": [(0, 0.8), (10, 0.9)]})]).getpixel((LEFT, HEIGHT - BOTTOM)) != ImageColor.getrgb(COLORS[0])
+
+
+def test_names_that_need_a_second_line_get_one() -> None:
+    names = ["full", "no-injection", "no-lmta", "mix-all", "original", "fixed-layout", "oracle"]
+    picture = draw([Panel("many", "x", {name: [(0, 0), (1, 1)] for name in names})])
+    last = ImageColor.getrgb(COLORS[len(names) - 1])
+    named = [x for x in range(WIDTH) for y in range(TOP - 15, TOP - 4) if picture.getpixel((x, y)) == last]
+    assert named and max(named) < WIDTH - RIGHT
