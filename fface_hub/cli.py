@@ -1,4 +1,5 @@
-"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark`, or `python -m fface_hub.cli`.
+"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark | check`, or
+`python -m fface_hub.cli`.
 
 Only the grammar is here, and what happens to errors: every mistake of the user is one sentence on stderr and exit code 2; an interrupt
 is 130. The commands themselves are imported when they are asked for, so that `--help` answers at once.
@@ -157,6 +158,19 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
+def _add_check(commands: argparse._SubParsersAction) -> None:
+    """The audit of strangers' models."""
+    parser = commands.add_parser(
+        "check",
+        help="may a model be trusted?",
+        description="Audit a model without running anything of it: its files, config and weights, by the checks that loading makes. "
+        "Exit code 0 if it is clean, 2 if it is refused.",
+    )
+    parser.add_argument("model", metavar="PATH_OR_ID", help="folder, org/name on the Hub, or bundled name")
+    parser.add_argument("--revision", metavar="NAME", help="branch, tag or commit on the Hub (main)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdict and all findings to FILE")
+
+
 def _add_samples(commands: argparse._SubParsersAction) -> None:
     """The commands for sets of painted faces."""
     parser = commands.add_parser("samples", help="faces to paint, for adapt", description="Draw, import, check and publish sample sets.")
@@ -225,6 +239,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_faces(commands)
     _add_samples(commands)
     _add_models(commands)
+    _add_check(commands)
     return parser
 
 
@@ -237,6 +252,7 @@ HANDLERS = {
     "adapt": "fface_hub.commands.models",
     "train": "fface_hub.commands.models",
     "benchmark": "fface_hub.commands.models",
+    "check": "fface_hub.commands.check",
 }
 
 

@@ -117,7 +117,10 @@ def model_file(folder: Path, name: str) -> Path:
 def inside(folder: Path, path: Path) -> Path:
     """Where `path` of a model folder really lies. `ModelError` for a link that leads neither within the folder nor to the blobs of the same
     cached repository."""
-    real = path.resolve()
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{path.name[:80]!r} of the model folder '{folder.name}' is a link that leads to itself: remove it.") from error
     snapshot = next((p for p in (folder.absolute(), *folder.absolute().parents) if _is_snapshot(p)), None)
     # The blobs are a folder of the repository's own: were the place of a link to them allowed, a link could choose what is allowed.
     allowed = [folder.resolve(), *([snapshot.parent.parent.resolve() / "blobs"] if snapshot else [])]
