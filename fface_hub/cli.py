@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fface_hub import __version__
-from fface_hub.benchmarks import BENCHMARKS
+from fface_hub.benchmarks import BENCHMARKS, VARIANTS
 from fface_hub.errors import FFaceError
 
 GENERATOR = "heads-triplane"
@@ -53,6 +53,16 @@ def _number(kind: Callable[[str], float], low: float, high: float, what: str) ->
 
 def _whole(low: int, high: float = math.inf) -> Callable[[str], float]:
     return _number(int, low, high, "a whole number")
+
+
+def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Argument type: values of `kind`, different ones, with commas between them."""
+
+    def parse(text: str) -> tuple[Any, ...]:
+        """The values that `text` lists."""
+        return tuple(dict.fromkeys(kind(part.strip()) for part in text.split(",")))
+
+    return parse
 
 
 def _real(low: float, high: float = math.inf) -> Callable[[str], float]:
@@ -150,11 +160,20 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "benchmark",
         help="measure a model",
-        description="Measure a generator, and print the figures. All but adapt-speed do it on rendered heads and need the heads extra.",
+        description="Measure a generator, and print the figures. Most do it on rendered heads and need the heads extra; adapt-speed and "
+        "adapt-layers do not. A run of adapt that was stopped goes on from what stands beside its --json, in FILE.progress.jsonl.",
     )
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
     parser.add_argument("--sweep", type=Path, metavar="FILE", help=SWEEP)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="adapt and adapt-layers: draw the figures into FILE (PNG)")
+    grid = parser.add_argument_group("adapt only")
+    grid.add_argument("--layout", metavar="NAME", help="a published name or layout.json that fine-24 merges into (nasal-wing-17)")
+    grid.add_argument("--shots", type=_several(_whole(1, 100)), metavar="N,N", help="numbers of samples (1,5,10,20,30)")
+    grid.add_argument("--variants", type=_several(str), metavar="NAME,NAME", help=f"among {','.join(VARIANTS)} (all)")
+    grid.add_argument("--seeds", type=_whole(1, 20), metavar="N", help="seeds of full and original, the others take the first (3)")
+    grid.add_argument("--identities", type=_whole(1, 10_000), metavar="N", help="held-out heads to measure on (40)")
+    grid.add_argument("--limit", type=_whole(0), metavar="N", help="stop after so many fits; 0 only draws what they need (none)")
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
@@ -251,7 +270,7 @@ HANDLERS = {
     "samples": "fface_hub.commands.samples",
     "adapt": "fface_hub.commands.models",
     "train": "fface_hub.commands.models",
-    "benchmark": "fface_hub.commands.models",
+    "benchmark": "fface_hub.commands.benchmarks",
     "check": "fface_hub.commands.check",
 }
 
@@ -285,6 +304,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
         ("--out", getattr(args, "out", None), True),
         ("--json", getattr(args, "json", None), False),
         ("--sweep", getattr(args, "sweep", None), False),
+        ("--plot", getattr(args, "plot", None), False),
     ):
         if path is None:
             continue

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.benchmarks import adapt_speed
+from fface_hub.benchmarks.adapt import Grid
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
 from fface_hub.commands import faces
@@ -28,7 +30,7 @@ from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.shards import ShardSettings
 from fface_hub.inversion.objective import InvertSettings
 from fface_hub.latents import Latents
-from fface_hub.layouts import BASE_15, LabelClass, Layout
+from fface_hub.layouts import BASE_15, EYES_19, LabelClass, Layout
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
 
@@ -208,7 +210,8 @@ def test_mistakes_in_files_and_names_are_one_sentence(model: str, face: Path, tm
 def test_what_cannot_be_written_is_told_before_any_work(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fface_hub.commands.models.load_generator", lambda *_: pytest.fail("the work was begun"))
+    for module in ("models", "benchmarks"):
+        monkeypatch.setattr(f"fface_hub.commands.{module}.load_generator", lambda *_: pytest.fail("the work was begun"))
     file = tmp_path / "file"
     file.write_text("")
     command = ["benchmark", "fidelity", "--generator", model, "--device", "cpu", "--json"]
@@ -283,6 +286,31 @@ def test_a_sweep_is_drawn_beside_its_figures(
     assert json.loads((tmp_path / "sweep.json").read_text()) == {"rows": [row]}
     assert Image.open(tmp_path / "sweep.png").format == "PNG"
     assert "--sweep is for the benchmark adapt-speed" in refused(["benchmark", "fidelity", *command], capsys)
+
+
+def test_a_grid_of_fits_is_asked_for_by_options(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"variant": "full", "shots": 5, "miou": 0.5, "miou_min": 0.4, "miou_max": 0.6, "per_class": {"skin": 0.5}, "seconds": 60.0}
+    asked: dict[str, Any] = {}
+
+    def run(generator: Generator, callback: object, **options: Any) -> dict[str, Any]:
+        asked.update(options)
+        return {"rows": [row], "layout": "eyes-19", "runs": []}
+
+    monkeypatch.setattr(benchmarks, "import_module", lambda name: SimpleNamespace(run=run))
+    base = ["benchmark", "adapt", "--generator", model, "--device", "cpu"]
+    grid = ["--layout", "eyes-19", "--shots", "1,5", "--variants", "full, oracle", "--seeds", "2", "--identities", "4", "--limit", "3"]
+    assert main([*base, *grid, "--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "plots" / "f.png")]) == 0
+    assert asked["grid"] == Grid(EYES_19, (1, 5), ("full", "oracle"), 2, 4, 3)
+    assert asked["progress_file"] == tmp_path / "f.json.progress.jsonl"
+    told = json.loads((tmp_path / "f.json").read_text())
+    assert told["rows"] == [row] and told["command"].startswith("fface-hub ")
+    assert Image.open(tmp_path / "plots" / "f.png").format == "PNG"
+    assert "variant full  shots 5  miou 0.5000" in capsys.readouterr().out
+    assert "no variant 'best'" in refused([*base, "--variants", "best"], capsys)
+    assert "'0' is not a whole number from 1" in refused([*base, "--shots", "5,0"], capsys)
+    assert "--shots is for the benchmark adapt:" in refused(["benchmark", "fidelity", "--generator", model, "--shots", "5"], capsys)
 
 
 def test_the_module_runs_as_a_program() -> None:

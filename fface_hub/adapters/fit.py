@@ -16,7 +16,7 @@ from torch import Tensor
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.cache import RayCache, Views
 from fface_hub.adapters.learner import Learner, warm_start
-from fface_hub.adapters.plan import Faces, FitSettings, Plan, gather, leave_out, plan
+from fface_hub.adapters.plan import HALVED, Faces, FitSettings, Plan, gather, leave_out, plan
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
@@ -90,7 +90,8 @@ class _Cached:
 
     def __init__(self, generator: Generator, views: Views, settings: FitSettings, callback: Callable[[int], None]) -> None:
         self.at_once = settings.batch
-        dtype = torch.float16 if settings.half else torch.float32
+        half = views.pixels.numel() >= HALVED if settings.half is None else settings.half
+        dtype = torch.float16 if half else torch.float32
         self.logits = RayCache.build(generator, views, settings.sampling(), settings.epsilon, dtype, callback=callback).logits
 
 

@@ -27,6 +27,9 @@ from fface_hub.rendering.sampling import Sampling
 HEAVIEST = 8.0
 """Most that a ray of a rare class counts, in terms of one of an average class."""
 
+HALVED = 2**18
+"""Rays from which on a cache is in half precision: 1.2 GB in single precision, where 24 samples of each weigh anything."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -48,10 +51,12 @@ class FitSettings:
     classes of the face, so that small ones are seen. A view is a sample in one of its mixes, a picture of `resolution`² pixels (None: that
     of the label maps), of which `kept` pixels (None: all) can be picked at all: the mixes of a sample keep different ones. `coarse` and
     `fine` samples on a ray, with or without `jitter`; those that weigh no more than `epsilon` are dropped by the cache, which is `half` as
-    large in half precision. `form` is that of the network, `objective` the loss. Adam's rate rises to `learning_rate` and falls again
-    (OneCycle); `weight_decay` times the rate, weights go back in each step to 0, or to where a warm start set them. `left_out` samples,
-    drawn at random, are not learnt from: they measure the fit, which then gives the best adapter and stops when `patience` measurements
-    in a row saw nothing better.
+    large in half precision (None: from `HALVED` rays on).
+
+    `form` is that of the network, `objective` the loss. Adam's rate rises to `learning_rate` and falls again (OneCycle); in each step the
+    weights go `weight_decay` times the rate of the way back to 0, or to where a warm start set them. `left_out` samples, drawn at random,
+    are not learnt from: they measure the fit, which then gives the best adapter and stops when `patience` measurements in a row saw
+    nothing better.
     """
 
     steps: int = 1000
@@ -64,7 +69,7 @@ class FitSettings:
     fine: int = 24
     jitter: bool = True
     epsilon: float = 1e-3
-    half: bool = False
+    half: bool | None = None
     mixing: Mixing = field(default_factory=Mixing)
     form: Form = field(default_factory=Form)
     objective: Objective = field(default_factory=Objective)

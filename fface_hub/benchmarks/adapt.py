@@ -20,6 +20,7 @@ from torch import Tensor
 from fface_hub.adapters.fit import fit
 from fface_hub.adapters.mixing import Mixing
 from fface_hub.adapters.plan import FitSettings
+from fface_hub.adapters.samples import SampleSet
 from fface_hub.adapters.samples_new import starting_table
 from fface_hub.benchmarks import VARIANTS
 from fface_hub.benchmarks.adapt_samples import Painter
@@ -38,15 +39,15 @@ SEVERAL_SEEDS = ("full", "original")
 MANY = 500
 """Samples of the oracle."""
 ORIGINAL_RAYS = 300_000
-"""Rays that the cache of `original` may keep: 1.2 GB where 20 samples of each weigh anything."""
+"""Rays that the cache of `original` may keep: .6 GB where 20 samples of each weigh anything."""
 
 
 @dataclass(frozen=True)
 class Grid:
     """What is run: every one of `variants` for every number of samples in `shots`, on `identities` held-out heads.
 
-    `limit`: at most so many runs (None: all). `sight`, how the heads are looked at; `pool`, how many samples a seed draws at least; `many`
-    samples for the oracle; `settings` of `full`, which the ablations and the oracle vary.
+    `limit`: at most so many runs (None: all; 0: none, but all that they need is drawn). `sight`, how the heads are looked at; `pool`, how
+    many samples a seed draws at least; `many` samples for the oracle; `settings` of `full`, which the ablations and the oracle vary.
     """
 
     layout: Layout = NASAL_WING_17
@@ -120,9 +121,9 @@ def original(shots: int, seed: int, full: FitSettings, pixels: int) -> FitSettin
 
 
 def for_many(full: FitSettings) -> FitSettings:
-    """`full` for hundreds of samples in the same memory: fewer rays of each, in half precision; and three times the steps."""
+    """`full` for hundreds of samples in the same memory: fewer rays and mixes of each; and three times the steps."""
     mixing = replace(full.mixing, mixes=min(2, full.mixing.mixes))
-    return replace(full, steps=3 * full.steps, batch=16, rays=256, kept=512, half=True, mixing=mixing)
+    return replace(full, steps=3 * full.steps, batch=16, rays=256, kept=512, mixing=mixing)
 
 
 def run(
@@ -152,7 +153,7 @@ def run(
         if callback is not None:
             callback(Step(index, total, figures))
 
-    bench.held_out.prepare(lambda done: report(done, {}))
+    bench.prepare(runs or replace(grid, limit=None).runs(), report)
     records = []
     for number, one in enumerate(runs, 1):
         key = bench.key(one)
@@ -182,17 +183,28 @@ class _Bench:
         told = [self.held_out.folder.name, grid.layout.to_dict(), grid.identities, grid.pool, asdict(one), asdict(self.settings(one))]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
-    def make(self, one: Run, report: Callable[[dict[str, float]], None]) -> dict[str, Any]:
-        """Fit and measure."""
-        layout = self.grid.layout
-        if one.variant == "fixed-layout":
-            scores = self.held_out.scores(_own_logits, layout, starting_table(self.generator.layout, layout))
-            return _record(one, scores, layout, 0.0)
+    def prepare(self, runs: Sequence[Run], report: Callable[[int, dict[str, float]], None]) -> None:
+        """Draw the heads and samples that `runs` need, as far as they are not there."""
+        self.held_out.prepare(lambda done: report(done, {}))
+        for one in runs:
+            self._samples(one, lambda figures: report(self.grid.identities, figures))
+
+    def _samples(self, one: Run, report: Callable[[dict[str, float]], None]) -> SampleSet | None:
+        """What `one` learns from."""
 
         def tell(done: int, total: int) -> None:
             report({"painted": done, "of": total})
 
-        samples = self.painter.many(one.shots, tell) if one.variant == "oracle" else self.painter.few(one.shots, one.seed, tell)
+        if one.variant == "fixed-layout":
+            return None
+        return self.painter.many(one.shots, tell) if one.variant == "oracle" else self.painter.few(one.shots, one.seed, tell)
+
+    def make(self, one: Run, report: Callable[[dict[str, float]], None]) -> dict[str, Any]:
+        """Fit and measure."""
+        layout, samples = self.grid.layout, self._samples(one, report)
+        if samples is None:
+            scores = self.held_out.scores(_own_logits, layout, starting_table(self.generator.layout, layout))
+            return _record(one, scores, layout, 0.0)
         report({"shots": one.shots, "seed": one.seed})
         start = time.perf_counter()
         adapter = fit(self.generator, samples, layout, self.settings(one))

@@ -1,4 +1,4 @@
-"""`fface-hub adapt`, `train` and `benchmark`: models made and measured."""
+"""`fface-hub adapt` and `train`: models made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from dataclasses import replace
 from fface_hub.adapters.fit import fit, fit_reference
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import SampleSet
-from fface_hub.benchmarks import adapt_speed
-from fface_hub.benchmarks import benchmark as find_benchmark
-from fface_hub.benchmarks.plots import draw
 from fface_hub.commands.folders import load_generator
 from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
 from fface_hub.doors import parse_json
@@ -88,22 +85,3 @@ def train(args: Namespace) -> None:
     figures = parse_json((args.out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     write_json(figures, args.json)
     say(f"step {run.progress.step} after {run.progress.seconds / 60:.1f} minutes of training; wrote {model}")
-
-
-def benchmark(args: Namespace) -> None:
-    """Run a benchmark, print its figures and write them; with `--sweep`, draw what a fit costs as well."""
-    if args.sweep is not None and args.name != "adapt-speed":
-        raise ModelError("--sweep is for the benchmark adapt-speed: leave it out.")
-    keep_freed_memory()
-    generator = load_generator(args.generator, choose_device(args.device))
-    with progress(args.name) as callback:
-        figures = find_benchmark(args.name)(generator, callback=callback)
-    write_json(figures, args.json)
-    for name, value in figures.items():
-        say(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    if args.sweep is not None:
-        with progress("sweep") as callback:
-            rows = adapt_speed.sweep(generator, callback)
-        write_json({"rows": rows}, args.sweep.with_suffix(".json"))
-        draw(adapt_speed.panels(rows)).save(args.sweep, "PNG")
-        say(f"wrote {args.sweep} and {args.sweep.with_suffix('.json')}")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fface_hub.adapters import fit as fit_module
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.fit import MEASURE_EVERY, _pull_back, fit, fit_reference
 from fface_hub.adapters.learner import Form, Learner
@@ -128,6 +129,21 @@ def test_gap_to_the_slow_twin_at_the_shipped_epsilon_is_small() -> None:
     fit_reference(solid_generator(), sample_set(3), settings=settings, callback=slow.append)
     gaps = [abs(a - b) / b for a, b in zip(losses_of(fast), losses_of(slow), strict=True)]
     assert 0 < max(gaps) < 0.01
+
+
+@pytest.mark.parametrize(("half", "limit", "expected"), [(None, 512, True), (None, 513, False), (True, 513, True), (False, 512, False)])
+def test_large_caches_are_in_half_precision(half: bool | None, limit: int, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[float] = []
+
+    def size(step: Step) -> None:
+        sizes.append(step.losses["cache_mb"] if step.index == 0 else 0)
+
+    monkeypatch.setattr(fit_module, "HALVED", limit)
+    settings = replace(QUICK, steps=1, half=half)  # two samples of 16² rays
+    fit(solid_generator(), sample_set(2), settings=settings, callback=size)
+    whole = list(sizes)
+    fit(solid_generator(), sample_set(2), settings=replace(settings, half=False), callback=size)
+    assert (whole[1] < 0.7 * sizes[-2]) == expected
 
 
 def test_overlap_joins_after_its_share_of_the_steps() -> None:

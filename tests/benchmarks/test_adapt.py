@@ -11,9 +11,11 @@ import pytest
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.benchmarks import adapt
 from fface_hub.benchmarks.adapt import Grid, Run, panel
+from fface_hub.benchmarks.adapt_samples import AT_ONCE
 from fface_hub.benchmarks.adapt_views import VIEWS, Sight
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.layouts import EYES_19, LabelClass, Layout
+from tests.benchmarks.test_adapt_views import Counting
 from tests.benchmarks.test_fewshot import painter
 from tests.benchmarks.test_fidelity import Flat, generator
 
@@ -96,6 +98,18 @@ def test_a_killed_grid_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(fits) == 4
     adapt.run(generator(), grid=replace(SMALL, variants=("full",), settings=replace(FULL, steps=3)), **options)
     assert len(fits) == 8  # other settings are other runs
+
+
+def test_all_that_is_needed_may_be_drawn_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Counting.built = 0
+    grid = replace(SMALL, variants=("full", "oracle", "fixed-layout"))
+    options: dict[str, Any] = {"source": Counting(), "folder": tmp_path}
+    assert adapt.run(generator(), grid=replace(grid, limit=0), **options)["rows"] == []
+    built = Counting.built
+    assert built > AT_ONCE + 1  # the oracle's block, the held-out head, and both seeds' samples
+    monkeypatch.setattr(adapt, "fit", lambda *_: painter("skin"))
+    assert len(adapt.run(generator(), grid=grid, **options)["rows"]) == 4
+    assert Counting.built == built
 
 
 def test_fits_are_real_ones(tmp_path: Path) -> None:
