@@ -1,0 +1,137 @@
+"""Every fast path is its slow, obvious twin, for any sizes. (The cached fit and its rendering twin: tests/adapters/test_fit.py and
+test_cache.py; layers against their definitions: tests/generators/test_stylegan.py.)"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis.strategies import floats, integers, sampled_from
+from torch import Tensor
+
+from fface_hub.cameras import look_at
+from fface_hub.generators.base import GeometrySamples, Rule, Scene
+from fface_hub.generators.decoders import DisentangledDecoder
+from fface_hub.generators.lookup import look_up, look_up_slow
+from fface_hub.generators.planes import normalise_planes, normalise_planes_slow
+from fface_hub.layouts import BASE_15
+from fface_hub.rendering.compositing import composite, composite_depth, sample_weights
+from fface_hub.rendering.renderer import march, render_rays
+from fface_hub.rendering.sampling import Sampling
+from tests.properties.holding import EXAMPLES, SEEDS, hold
+
+SIZES = integers(1, 4)
+
+
+def rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def look_ups_agree(seed: int, batch: int, planes: int, channels: int, size: int, points: int, reach: float) -> None:
+    """Values and gradients, inside, outside and exactly on texel centres and borders."""
+    random = rng(seed)
+    table = torch.randn(batch, planes, channels, size, size, generator=random, requires_grad=True)
+    grid = reach * (2 * torch.rand(batch, points, planes, 2, generator=random) - 1)
+    on_a_line = torch.rand(grid.shape, generator=random) < 0.3
+    grid = torch.where(on_a_line, (grid * size).round() / size, grid)  # multiples of half a texel
+    weight = torch.randn(batch, points, planes, channels, generator=random)
+    found = [look_up(table, grid), look_up_slow(table, grid)]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+    grads = [torch.autograd.grad((values * weight).sum(), table)[0] for values in found]
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_look_ups(examples: int) -> None:
+    sizes = {"batch": SIZES, "planes": SIZES, "channels": SIZES, "size": integers(1, 9), "points": integers(1, 30)}
+    hold(look_ups_agree, examples, seed=SEEDS, reach=floats(0.1, 3), **sizes)
+
+
+def statistics_agree(seed: int, batch: int, planes: int, channels: int, size: int, scale: float, offset: float) -> None:
+    """Normalised planes, means, deviations and the gradient through all three."""
+    random = rng(seed)
+    shape = (batch, planes, channels, size, size)
+    values = (scale * torch.randn(shape, generator=random, dtype=torch.float64) + offset).requires_grad_()
+    weights = [torch.randn(shape[:n], generator=random, dtype=torch.float64) for n in (5, 3, 3)]
+    results = []
+    for function in (normalise_planes, normalise_planes_slow):
+        normalised, statistics = function(values)
+        parts = (normalised, statistics.mean, statistics.std)
+        loss = sum(((weight * part).sum() for weight, part in zip(weights, parts, strict=True)), torch.zeros(()))
+        results.append([*parts, torch.autograd.grad(loss, values)[0]])
+    # The fast gradient takes 1/s for 1/(s + 1e-8), which shows where a channel hardly varies.
+    share = 1e-9 + 1e-7 / float(results[1][2].detach().min())
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=0, atol=share * max(1.0, float(slow.detach().abs().max())))
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_statistics(examples: int) -> None:
+    sizes = {"batch": SIZES, "planes": SIZES, "channels": SIZES, "size": integers(2, 9)}
+    hold(statistics_agree, examples, seed=SEEDS, scale=floats(0.01, 30), offset=floats(-30, 30), **sizes)
+
+
+def colors_agree(seed: int, batch: int, planes: int, features: int, samples: int) -> None:
+    """Colour from normalised samples under statistics, against the decoder on samples that were denormalised one by one."""
+    random = rng(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random, dtype=torch.float64)
+
+    decoder = DisentangledDecoder(features, 7, 3, 2).double()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.copy_(draw(*parameter.shape))
+    lookup, mean, std = draw(batch, 3, samples, planes, features), draw(batch, planes, features), draw(batch, planes, features).abs()
+    coverage = torch.rand(batch, 3, samples, planes, generator=random, dtype=torch.float64)
+    fast = decoder.color_under(lookup.flatten(3), coverage, mean, std)
+    slow = decoder.color((lookup * std[:, None, None] + coverage[..., None] * mean[:, None, None]).mean(3))
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_color_under(examples: int) -> None:
+    hold(colors_agree, examples, seed=SEEDS, batch=SIZES, planes=SIZES, features=SIZES, samples=SIZES)
+
+
+class Waves(Scene):
+    """Density, logits and colour that go up and down in space."""
+
+    near, far, fingerprint, layout, empty_logit = 2.25, 3.3, "0" * 64, BASE_15, 2.0
+
+    def __init__(self, seed: int, batch: int, rule: Rule) -> None:
+        self.batch, self.rule = batch, rule
+        self.waves = 12 * torch.randn(batch, 3, 1 + 4 + 3, generator=rng(seed))
+
+    def values(self, points: Tensor) -> Tensor:
+        return torch.sin(points @ self.waves[:, None])
+
+    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
+        values = self.values(points)
+        density = 0.4 + 0.4 * values[..., 0] if self.rule == "alpha" else 30 * values[..., 0]
+        return GeometrySamples(points, density, points, values[..., 1:5])
+
+    def color(self, samples: GeometrySamples) -> Tensor:
+        return self.values(samples.points)[..., 5:]
+
+
+def orders_agree(seed: int, batch: int, rule: Rule, coarse: int, fine: int) -> None:
+    """The renderer leaves its samples in the order they were made; the twin sorts every sample by depth first."""
+    scene, sampling = Waves(seed, batch, rule), Sampling(coarse, fine)
+    origins, directions = look_at(torch.linspace(-20, 20, batch)).rays(5)
+    samples, depths, _ = march(scene, origins, directions, sampling)
+    ordered, order = depths.sort(dim=-1, stable=True)
+    moved = samples.select(order)
+    weights = sample_weights(moved.density, ordered, rule)
+    fast = render_rays(scene, origins, directions, sampling)
+    empty = 1 - weights.sum(-1, keepdim=True)
+    background = torch.tensor([scene.empty_logit, 0, 0, 0])
+    torch.testing.assert_close(fast.logits, composite(weights, moved.logits) + empty * background, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast.color, composite(weights, scene.color(moved)) - empty, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast.depth, composite_depth(weights, ordered), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast.opacity, weights.sum(-1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_unsorted_samples(examples: int) -> None:
+    rules = sampled_from(["midpoint", "left", "alpha"])
+    hold(orders_agree, examples, seed=SEEDS, batch=SIZES, rule=rules, coarse=integers(4, 20), fine=integers(0, 20))
