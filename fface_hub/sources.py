@@ -87,7 +87,7 @@ def locate(source: Source) -> Path:
 def _subfolder(folder: Path, name: str) -> Path:
     """The folder `name` in `folder`; `ModelError` if it is a link to somewhere else."""
     if not (folder / name).resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"'{name}' of the model folder '{folder.name}' is a link to somewhere else: copy the folder itself.")
+        raise ModelError(f"'{name}' of the folder '{folder.name}' is a link to somewhere else: copy the folder itself.")
     return folder / name
 
 
@@ -115,17 +115,17 @@ def model_file(folder: Path, name: str) -> Path:
 
 
 def inside(folder: Path, path: Path) -> Path:
-    """Where `path` of a model folder really lies. `ModelError` for a link that leads neither within the folder nor to the blobs of the same
-    cached repository."""
+    """Where `path` of a folder of models or samples really lies. `ModelError` for a link that leads neither within the folder nor to the
+    blobs of the same cached repository."""
     try:
         real = path.resolve()
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"{path.name[:80]!r} of the model folder '{folder.name}' is a link that leads to itself: remove it.") from error
+        raise ModelError(f"{path.name[:80]!r} of the folder '{folder.name}' is a link that leads to itself: remove it.") from error
     snapshot = next((p for p in (folder.absolute(), *folder.absolute().parents) if _is_snapshot(p)), None)
     # The blobs are a folder of the repository's own: were the place of a link to them allowed, a link could choose what is allowed.
     allowed = [folder.resolve(), *([snapshot.parent.parent.resolve() / "blobs"] if snapshot else [])]
     if not any(real.is_relative_to(place) for place in allowed):
         raise ModelError(
-            f"{path.name[:80]!r} of the model folder '{folder.name}' is a link to somewhere else: copy the file itself into the folder."
+            f"{path.name[:80]!r} of the folder '{folder.name}' is a link to somewhere else: copy the file itself into the folder."
         )
     return real

@@ -17,6 +17,7 @@ from fface_hub.errors import FFaceError, ImageError, LayoutError, ModelError
 from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
+from fface_hub.sources import inside
 
 METADATA = "metadata.jsonl"
 MAX_METADATA_BYTES = 20_000_000
@@ -150,7 +151,7 @@ def read_sample(
 
 
 def _check_row(folder: Path, row: Any) -> bool:
-    """True; `ModelError` unless `row` has the keys of a row, and the files it names are there."""
+    """True; `ModelError` unless `row` has the keys of a row, and the files it names are there and no links to somewhere else."""
     required = {"file_name", "labels", "camera"}
     if not isinstance(row, dict) or not required <= set(row) <= required | {"latents", "generator"}:
         raise ModelError("a row must have exactly 'file_name', 'labels', 'camera' and, if known, 'latents' and 'generator'.")
@@ -159,6 +160,7 @@ def _check_row(folder: Path, row: Any) -> bool:
             raise ModelError(f"its files must lie beside {METADATA} and be named without a path.")
         if not (folder / name).is_file():
             raise ModelError(f"the file '{name}' is missing.")
+        inside(folder, folder / name)  # or a stranger's set could take a picture of this machine along when it is published
     origin = row.get("generator")
     strings = isinstance(origin, dict) and set(origin) == {"id", "fingerprint"} and all(type(x) is str for x in origin.values())
     if origin is not None and not (strings and all(len(x) <= 100 and x.isprintable() for x in origin.values())):

@@ -88,7 +88,7 @@ def test_a_subfolder_may_not_be_a_link_out_of_the_model_folder(folder: Path, tmp
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "part").symlink_to(folder)
-    with pytest.raises(ModelError, match="'part' of the model folder 'repository' is a link to somewhere else"):
+    with pytest.raises(ModelError, match="'part' of the folder 'repository' is a link to somewhere else"):
         Adapter.from_pretrained(repository, subfolder="part")
     (repository / "real").mkdir()
     for name in ("config.json", WEIGHTS_NAME):
