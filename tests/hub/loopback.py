@@ -120,6 +120,7 @@ class Hub:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the client to acknowledge its head
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr."""
