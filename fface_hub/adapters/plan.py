@@ -95,7 +95,7 @@ class FitSettings:
             coarse=96,
             fine=96,
             epsilon=0.0,
-            mixing=Mixing(mixes=33),
+            mixing=Mixing(mixes=33, probability=0.5, amount=0.5, rows=None),
             form=Form("open", warm_start=False, view_direction=True),
             objective=Objective("none", overlap_weight=0.1, overlap_start=0.2),
             learning_rate=0.01,

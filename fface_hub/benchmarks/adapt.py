@@ -106,17 +106,18 @@ def original(shots: int, seed: int, full: FitSettings, pixels: int) -> FitSettin
 
     Only the samples on a ray are those of `full`. The pool of partners, and the rays kept of each view, are as large as memory allows.
     """
-    mixes = max(2, min(FitSettings.original().mixing.mixes, ORIGINAL_RAYS // (1024 * shots)))
+    coded = FitSettings.original(seed)
+    mixes = max(2, min(coded.mixing.mixes, ORIGINAL_RAYS // (1024 * shots)))
     kept = max(1024, ORIGINAL_RAYS // (mixes * shots))
     return replace(
-        FitSettings.original(seed),
-        batch=min(4, shots),
+        coded,
+        batch=min(coded.batch, shots),
         rays=1024,
         kept=kept if kept < pixels else None,
         coarse=full.coarse,
         fine=full.fine,
         epsilon=full.epsilon,
-        mixing=Mixing(mixes=mixes),
+        mixing=replace(coded.mixing, mixes=mixes),
     )
 
 
