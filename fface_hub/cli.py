@@ -161,7 +161,8 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
         "benchmark",
         help="measure a model",
         description="Measure a generator, and print the figures. Most do it on rendered heads and need the heads extra; adapt-speed and "
-        "adapt-layers do not. A run of adapt that was stopped goes on from what stands beside its --json, in FILE.progress.jsonl.",
+        "adapt-layers do not. A run of adapt that was stopped goes on from FILE.progress.jsonl beside its --json; delete that to begin "
+        "anew.",
     )
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
     parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")

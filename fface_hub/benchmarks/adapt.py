@@ -172,7 +172,7 @@ class _Bench:
     def __init__(self, generator: TriplaneGenerator, source: RaySource, grid: Grid, folder: Path) -> None:
         self.generator, self.source, self.grid = generator, source, grid
         self.held_out = HeldOut(folder, generator, source, grid.identities, grid.sight)
-        self.painter = Painter(folder, generator, source, grid.sight.resolution, grid.pool)
+        self.painter = Painter(folder, generator, source, grid.sight.resolution, max(grid.pool, *grid.shots))
 
     def settings(self, one: Run) -> FitSettings:
         """How `one` fits."""
@@ -181,7 +181,14 @@ class _Bench:
     def key(self, one: Run) -> str:
         """Equal for runs that would give the same figures."""
         grid = self.grid
-        told = [self.held_out.folder.name, grid.layout.to_dict(), grid.identities, grid.pool, asdict(one), asdict(self.settings(one))]
+        told = [
+            self.held_out.folder.name,
+            grid.layout.to_dict(),
+            grid.identities,
+            self.painter.pool,
+            asdict(one),
+            asdict(self.settings(one)),
+        ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     def prepare(self, runs: Sequence[Run], report: Callable[[int, dict[str, float]], None]) -> None:
