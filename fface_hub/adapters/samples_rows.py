@@ -21,6 +21,7 @@ from fface_hub.sources import inside
 
 METADATA = "metadata.jsonl"
 MAX_METADATA_BYTES = 20_000_000
+MAX_NAME_BYTES = 255  # what file systems take
 CAMERA_TOLERANCE = 1e-2  # published cameras carry TF32 rounding, up to 8e-4 per number
 FILE_KEYS = ("file_name", "labels", "latents")
 
@@ -170,7 +171,8 @@ def _check_row(folder: Path, row: Any) -> bool:
 
 def _is_plain(name: Any) -> bool:
     """Whether `name` is that of a file beside the metadata; no path may lead out of the folder."""
-    return isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not {"/", "\\"} & set(name)
+    plain = isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not {"/", "\\"} & set(name)
+    return plain and len(name.encode()) <= MAX_NAME_BYTES
 
 
 def _read_labels(path: Path, layout: Layout) -> Painted:

@@ -1,5 +1,5 @@
 """Loads thousands of damaged models in a process of its own and prints what came of them:
-`python -m tests.security.fuzz weights|configs|large COUNT FOLDER`.
+`python -m tests.security.fuzz weights|configs|faces|large COUNT FOLDER`.
 
 Memory is the high-water mark of this process over its whole run, above what it held before the first file (`/proc`, so on Linux only).
 That sees everything: Python's objects, torch's tensors, the Rust reader and mapped pages. `tracemalloc` sees the first of these only, and
@@ -18,14 +18,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from fface_hub.adapters.adapter import Adapter
+from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.cameras import look_at
 from fface_hub.doors import read_tensors
 from fface_hub.errors import FFaceError, ModelError
+from fface_hub.inversion.inversion import Inversion
 from fface_hub.layouts import NASAL_WING_17
 from fface_hub.models import Model
 from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME
 from tests.security.mutations import mutated_config, mutated_weights
-from tests.tiny import PAIR, random_generator
+from tests.tiny import PAIR, new_solid_generator, random_generator
 
 PRETRAINED_EVERY = 25
 """One weights file in so many also goes through `from_pretrained`: 200 of 5,000."""
@@ -127,6 +132,39 @@ def fuzz_configs(folder: Path, count: int) -> Findings:
     return found
 
 
+def fuzz_faces(folder: Path, count: int) -> Findings:
+    """Mutated files of a sample set and of a saved inversion, through their own loaders."""
+    found, source, generator = Findings(), random.Random(7), new_solid_generator()
+    latents, picture, labels = generator.sample(2, 0), torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.int64)
+    samples = tuple(Sample(picture, labels, look_at(0.0), latents[i]) for i in range(2))
+    SampleSet(NASAL_WING_17, samples).save(folder / "set")
+    tuned = generator.tuned_copy()
+    with torch.no_grad():
+        next(tuned.parameters()).add_(0.1)
+    Inversion(latents[:1], look_at(0.0), tuned).save(folder / "face", generator)
+    files = [folder / "set" / name for name in ("layout.json", "metadata.jsonl", "0000.safetensors")]
+    files += [folder / "face" / name for name in ("inversion.json", "latents.safetensors", "tuning.safetensors")]
+    originals = [file.read_bytes() for file in files]
+    found.file = max(map(len, originals))
+    base = start_mark()
+    for number in range(count):
+        which = number % len(files)
+        files[which].write_bytes(mutated_file(originals[which], files[which].suffix, number, source))
+        in_set = which < 3
+        found.attempt(lambda in_set=in_set: SampleSet.load(folder / "set") if in_set else Inversion.load(folder / "face", generator))
+        files[which].write_bytes(originals[which])
+    found.loaded, found.peak = found.tried, memory("VmHWM") - base
+    return found
+
+
+def mutated_file(data: bytes, suffix: str, number: int, source: random.Random) -> bytes:
+    """A mutation of a file of its kind; of rows, one row."""
+    if suffix == ".safetensors":
+        return mutated_weights(data, number // 6, source)
+    first, *rest = data.decode().splitlines() if suffix == ".jsonl" else [data.decode()]
+    return "\n".join([mutated_config(first, source), *rest]).encode()
+
+
 def read_large(folder: Path, count: int) -> Findings:
     """A whole file of one tensor of `count` million bytes, and one of as many bytes that is all header."""
     found, whole, header = Findings(file=count * 10**6), folder / "whole.safetensors", folder / "header.safetensors"
@@ -145,7 +183,7 @@ def read_large(folder: Path, count: int) -> Findings:
 
 
 if __name__ == "__main__":
-    run = {"weights": fuzz_weights, "configs": fuzz_configs, "large": read_large}[sys.argv[1]]
+    run = {"weights": fuzz_weights, "configs": fuzz_configs, "faces": fuzz_faces, "large": read_large}[sys.argv[1]]
     try:
         print(json.dumps(asdict(run(Path(sys.argv[3]), int(sys.argv[2])))))
     except ModelError as error:

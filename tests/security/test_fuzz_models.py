@@ -1,4 +1,4 @@
-"""Thousands of damaged weights files and configs: only our own errors come out, at bounded memory and time (see fuzz.py)."""
+"""Thousands of damaged weights, configs, sample sets and inversions: only our own errors come out, at bounded memory and time (fuzz.py)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ SECONDS = 60
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 WEIGHTS = [300, pytest.param(5000, marks=pytest.mark.slow)]
 CONFIGS = [150, pytest.param(2000, marks=pytest.mark.slow)]
+FACES = [120, pytest.param(3000, marks=pytest.mark.slow)]
 
 
 def fuzz(kind: str, count: int, folder: Path) -> Findings:
@@ -47,6 +48,14 @@ def test_mutated_configs(count: int, tmp_path: Path) -> None:
     found = fuzz("configs", count, tmp_path)
     # A changed colour, class name, generator id or distance of the camera is still a config.
     assert found.tried == found.loaded == count and 0.6 * count < found.refused < count and not found.odd
+    assert found.peak <= found.file + ROOM and found.seconds <= SECONDS
+
+
+@pytest.mark.parametrize("count", FACES)
+def test_mutated_sample_sets_and_inversions(count: int, tmp_path: Path) -> None:
+    found = fuzz("faces", count, tmp_path)
+    # Latents may have any values, an inversion's losses and camera too.
+    assert found.tried == count and 0.6 * count < found.refused < count and not found.odd
     assert found.peak <= found.file + ROOM and found.seconds <= SECONDS
 
 

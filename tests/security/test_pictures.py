@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ from PIL import Image
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.doors import read_image, save_label_map, to_tensor
+from fface_hub.errors import ImageError
 from fface_hub.inversion.align import crop, find_face
 from fface_hub.inversion.invert import invert
 from fface_hub.inversion.objective import InvertSettings
@@ -75,6 +77,32 @@ def test_all_orientations_give_equal_pixels(format: str) -> None:
         assert result.size == (48, 32) and result.tobytes() == expected.tobytes(), orientation
         if format != "JPEG":
             assert result.tobytes() == upright().tobytes(), orientation
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_pictures_give_our_error_or_a_picture(count: int) -> None:
+    source, exif = random.Random(7), Image.Exif()
+    exif[ORIENTATION] = 6
+    modes = {
+        "PNG": ("RGB", "P", "LA", "1"),
+        "JPEG": ("RGB", "CMYK"),
+        "WEBP": ("RGBA",),
+        "TIFF": ("RGB", "P"),
+        "GIF": ("P",),
+        "BMP": ("RGB",),
+    }
+    files = [encoded(upright().convert(mode), format, exif) for format in modes for mode in modes[format]]
+    refused = 0
+    for number in range(count):
+        data = bytearray(files[number % len(files)])
+        for _ in range(source.choice((1, 2, 4, 16))):  # most of them in the header
+            data[source.randrange(min(len(data), source.choice((60, 200, len(data)))))] = source.randrange(256)
+        try:
+            assert read_image(bytes(data)).mode == "RGB"
+        except ImageError:
+            refused += 1
+    assert 0.1 * count < refused < 0.9 * count
 
 
 @pytest.fixture

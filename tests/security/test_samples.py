@@ -41,3 +41,10 @@ def test_links_into_the_blobs_of_the_same_cached_repository_are_fine(folder: Pat
     for path in blobs.iterdir():
         (snapshot / path.name).symlink_to(path)
     assert len(SampleSet.load(snapshot)) == 1
+
+
+def test_a_name_that_no_file_can_have_is_told(folder: Path) -> None:
+    rows = folder / "metadata.jsonl"
+    rows.write_text(rows.read_text().replace("0000_labels.png", "ä" * 128))  # 256 bytes
+    with pytest.raises(ModelError, match="named without a path"):
+        SampleSet.load(folder)
