@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "adapter"
     Adapter(NASAL_WING_17.to_dict(), "heads-triplane", "0" * 64, hidden=8).save_pretrained(path)
     return path
+
+
+@pytest.mark.parametrize("key", ["_diffusers_version", "_use_default_values", "_origin", "_name_or_path", "generator_id"])
+@pytest.mark.parametrize("value", ["https://host/x.py", "../../x", "C:\\x", ["/etc/passwd"], {"__reduce__": 1}])
+def test_no_entry_of_a_config_leads_anywhere(folder: Path, tmp_path: Path, key: str, value: object) -> None:
+    """Also none of the entries that the loader does not use."""
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / WEIGHTS_NAME).write_bytes((folder / WEIGHTS_NAME).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ModelError, match=key.lstrip("_")):
+        Adapter.from_pretrained(tmp_path)
 
 
 def test_pickled_weights_are_refused_by_name_and_never_run(folder: Path, tmp_path: Path) -> None:
