@@ -30,7 +30,7 @@ def check_arguments(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(f"The config is for the class {str(config['_class_name'])[:60]!r}, not {cls.__name__}.")
     if (origin := config.get("_origin")) is not None and not (isinstance(origin, str) and re.fullmatch("[0-9a-f]{64}", origin)):
         raise ModelError("The config's '_origin' must be a fingerprint of 64 hexadecimal digits.")
-    for key in ("_diffusers_version", "_use_default_values"):  # never used, so they may hold anything but what nothing may hold
+    for key in ("_diffusers_version", "_use_default_values"):  # read by nothing here, but a config points nowhere
         _check_value(config.get(key), key.lstrip("_"))
     hints = get_type_hints(cls.__init__)
     for key, value in arguments.items():

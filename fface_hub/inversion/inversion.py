@@ -20,6 +20,8 @@ from fface_hub.inversion.backdrop import Backdrop, BackdropScene
 from fface_hub.latents import Latents
 
 VERSION = 1
+LARGEST = 1e6
+"""Limit of a camera's numbers: far beyond it float32 would give rays without a direction."""
 CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE = (
     "inversion.json",
     "latents.safetensors",
@@ -135,4 +137,4 @@ def _is_picture(texture: Tensor) -> bool:
 
 
 def _is_numbers(value: object, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(isinstance(item, int | float) for item in value)
+    return isinstance(value, list) and len(value) == count and all(type(x) in (int, float) and abs(x) < LARGEST for x in value)

@@ -1,7 +1,8 @@
-"""A stranger's sample set holds what lies in its folder, and nothing that a link in it points to."""
+"""A stranger's sample set holds what lies in its folder, and nothing that a link in it points to; a face's camera is one."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
+from fface_hub.inversion.inversion import CONFIG_FILE, Inversion
 from fface_hub.latents import Latents
 from fface_hub.layouts import BASE_15
+from tests.tiny import solid_generator
 
 FILES = ("0000.png", "0000_labels.png", "0000.safetensors")
 
@@ -48,3 +51,14 @@ def test_a_name_that_no_file_can_have_is_told(folder: Path) -> None:
     rows.write_text(rows.read_text().replace("0000_labels.png", "ä" * 128))  # 256 bytes
     with pytest.raises(ModelError, match="named without a path"):
         SampleSet.load(folder)
+
+
+@pytest.mark.parametrize("number", ["1e308", "-1e7", "true", "null"])
+def test_a_saved_face_has_a_camera_of_sensible_numbers(tmp_path: Path, number: str) -> None:
+    generator = solid_generator()
+    Inversion(generator.mean_latents(), look_at(0.0), generator).save(tmp_path / "face", generator)
+    file = tmp_path / "face" / CONFIG_FILE
+    assert len(Inversion.load(tmp_path / "face", generator).camera) == 1
+    file.write_text(json.dumps({**json.loads(file.read_text()), "camera": [json.loads(number)] * 25}))
+    with pytest.raises(ModelError, match="no inversion that this program can read"):
+        Inversion.load(tmp_path / "face", generator)
