@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fface_hub.errors import FFaceError, ModelError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Seconds without any answer after which a connection counts as dead. Long, so that a slow network is not cut short.
 PATIENCE = 120.0
+CONNECTING = 15.0  # a Hub that does not take the connection within these seconds is not there; on a slow network it does, and then works on
 MAX_DOWNLOAD = 2_000_000_000
 """Bytes of one model or sample set that are downloaded; what is larger is refused before its first byte."""
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -55,7 +56,8 @@ def listing(source: Source) -> Listing:
     api = HfApi(token=source.token)
     ask = api.dataset_info if kind == "dataset" else api.model_info
     with hub_errors(id, "load", kind):  # this request is the only one that the client does not repeat when the connection is refused
-        info = ask(id, revision=source.revision, timeout=PATIENCE, files_metadata=True)
+        timeout: Any = (CONNECTING, PATIENCE, PATIENCE, CONNECTING)  # to connect, read, write, and get a connection of the pool
+        info = ask(id, revision=source.revision, timeout=timeout, files_metadata=True)
     return Listing(info.sha or source.revision or "main", {file.rfilename: file.size or 0 for file in info.siblings or []})
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from fface_hub.doors import read_tensors
@@ -69,7 +70,12 @@ def check(source: Source) -> Verdict:
             folder = None
     else:
         folder = locate(source)
-        verdict.sizes = dict(_files(folder, verdict.findings))
+        verdict.sizes = dict(islice(_files(folder, verdict.findings), MAX_FILES + 1))
+    if len(verdict.sizes) > MAX_FILES:
+        verdict.sizes = dict(islice(verdict.sizes.items(), MAX_FILES))
+        verdict.findings.append(
+            Finding(verdict.id, f"There are more than {MAX_FILES} files, and a model has a few: look at them yourself.")
+        )
     verdict.findings += [finding for name in verdict.sizes if (finding := _judge_name(name)) is not None]
     if CARD not in verdict.sizes:
         verdict.findings.append(Finding(CARD, "There is no card: nobody says how the model was made and what it is for.", refused=False))
@@ -86,21 +92,16 @@ def shown(name: str) -> str:
 
 def _files(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, int]]:
     """Name and size of every file in a folder, links that lead elsewhere going to the `findings`."""
-    count = 0
     for root, folders, names in os.walk(folder):
         for name in sorted([*names, *(name for name in folders if Path(root, name).is_symlink())]):
             path = Path(root, name)
             relative = path.relative_to(folder).as_posix()
-            count += 1
-            if count > MAX_FILES:
-                findings.append(
-                    Finding(shown(relative), f"There are more than {MAX_FILES} files, and a model has a few: look at the folder.")
-                )
-                return
             try:
                 inside(folder, path)
             except FFaceError as error:
                 findings.append(Finding(shown(relative), str(error)))
+                if len(findings) > MAX_FILES:
+                    return
                 continue
             yield relative, path.stat().st_size if path.exists() else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,9 @@ HfApi(token="hf_test").create_tag("org/nose", tag="v1")
 adapter.push_to_hub("org/nose", token="hf_test", results={"fewshot": {"miou": 0.7}})
 found["wrong_token"] = told(lambda: adapter.push_to_hub("org/other", token="hf_wrong"))
 found["bad_id"] = told(lambda: adapter.push_to_hub("nose", token="hf_test"))
+import fface_hub.hub.push
+fface_hub.hub.push.model_card = lambda *facts: "---\\ntags: [face]\\n---\\n# no licence"
+found["bad_card"] = told(lambda: adapter.push_to_hub("org/nose", token="hf_test"))
 """
 LOAD = """
 adapter = Adapter.from_pretrained("org/nose", token="hf_test", revision="v1")
@@ -104,6 +108,7 @@ def test_a_push_is_one_commit_of_card_preview_config_and_weights(hub: Hub, pushe
 def test_a_push_that_is_refused_says_why(pushed: dict[str, Any]) -> None:
     assert "did not accept the access token" in pushed["wrong_token"][0]
     assert "write it as 'org/name'" in pushed["bad_id"][0]
+    assert pushed["bad_card"][0].startswith("The Hub and this program disagree") and '"license" is required' in pushed["bad_card"][0]
 
 
 def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Hub, pushed: dict[str, Any], tmp_path: Path) -> None:
@@ -153,6 +158,19 @@ def test_a_refused_connection_fails_at_once() -> None:
     with pytest.raises(ModelError, match="use a bundled model by its plain name, or a folder"):
         Model.from_pretrained("org/unknown")  # the endpoint of the tests refuses connections
     assert time.perf_counter() - start < 2
+
+
+def test_a_network_that_swallows_everything_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)  # room for one connection that nobody takes: further ones hang, as behind a firewall that says nothing
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr("fface_hub.remote.CONNECTING", 0.5)
+        with socket.create_connection(server.getsockname()):
+            start = time.perf_counter()
+            with pytest.raises(ModelError, match="cannot be reached"):
+                Model.from_pretrained("org/unknown")
+            assert 0.4 < time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize(
