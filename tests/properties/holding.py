@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy, integers
 
-EXAMPLES = [25, pytest.param(1000, marks=pytest.mark.slow)]
+EXAMPLES = [25, pytest.param(500, marks=pytest.mark.slow)]
 """How many inputs a property is tried on."""
-FEW = [6, pytest.param(100, marks=pytest.mark.slow)]
+FEW = [6, pytest.param(60, marks=pytest.mark.slow)]
 """The same for properties that render."""
 SEEDS = integers(0, 2**32 - 1)
 
