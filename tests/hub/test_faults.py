@@ -205,3 +205,37 @@ def test_a_disk_without_room_is_told_and_leaves_nothing_half_written(hub: Hub, t
     assert found["half"] == ["saved"] and found["untouched"]
     assert found["loaded"] and found["pushed"].endswith("/org/nose") and found["litter"] == ["cache", "new", "saved"]
     assert sorted(hub.repositories["org/nose"].files) == ["README.md", "config.json", WEIGHTS_NAME, "preview.png"]
+
+
+SAMPLES = """
+from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.cameras import look_at
+from fface_hub.layouts import BASE_15
+
+time.sleep = lambda seconds: None
+face = Sample(torch.zeros(3, 8, 8), torch.ones(4, 4, dtype=torch.int64), look_at(0.0))
+samples = SampleSet(BASE_15, (face, face))
+push = lambda: samples.push_to_hub("org/faces", token="hf_test")
+found["push"], found["load"], found["wrong"] = {}, {}, []
+for stage in ("/repos/create", "/preupload/", "/commit/"):
+    fault(["POST", stage, "drop"])
+    found["push"][stage] = told(push)
+    fault()
+push()
+found["commits"] = fault()["datasets/org/faces"]
+for number, name in enumerate(("metadata.jsonl", "layout.json", "0000.png", "0000_labels.png")):
+    load = lambda **options: SampleSet.load("org/faces", cache_dir=os.path.join(CACHES, str(number)), **options)
+    fault(["GET", name, "drop"])
+    found["load"][name] = told(load)
+    fault()
+    if told(lambda: load(local_files_only=True)) is None or len(load()) != 2:
+        found["wrong"].append(name)
+"""
+
+
+def test_cut_connections_of_a_sample_set(hub: Hub, tmp_path: Path) -> None:
+    found = run_client(hub.url, tmp_path, f"CACHES = {str(tmp_path)!r}\n{SAMPLES}")
+    assert len(found["push"]) == 3 and len(found["load"]) == 4 and found["wrong"] == []
+    for told in (*found["push"].values(), *found["load"].values()):
+        assert told is not None and "sample set 'org/faces'" in told[0] and "cannot be reached" in told[0]
+    assert found["commits"] == 2  # the empty start, and the push that was not cut
