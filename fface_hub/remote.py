@@ -167,7 +167,7 @@ def _told(error: BaseException, id: str, action: Action, kind: Thing) -> ModelEr
         return UnreachableError(
             f"The {noun} '{id}' could not be {done} the Hub, which cannot be reached: check the network connection, {advice}."
         )
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError | LookupError | TypeError):  # the client takes an answer apart without looking at it first
         return ModelError(f"The {noun} '{id}' could not be {done} the Hub, whose answer cannot be read: try again later.")
     if isinstance(error, ValueError):  # the client's own checks, such as the Hub's verdict on a card's metadata
         return ModelError(f"The Hub and this program disagree about '{id}': {' '.join(str(error).split())[:160]}.")

@@ -89,9 +89,9 @@ for number, (stage, (method, path), what) in enumerate(CASES):
 """
 
 
-def cases(stages: dict[str, tuple[str, str]], faults: tuple[int | str, ...] = FAULTS) -> list[tuple[str, tuple[str, str], int | str]]:
+def cases(stages: dict[str, tuple[str, str]]) -> list[tuple[str, tuple[str, str], int | str]]:
     """Every fault at every stage."""
-    return [(stage, request, fault) for stage, request in stages.items() for fault in faults]
+    return [(stage, request, fault) for stage, request in stages.items() for fault in FAULTS]
 
 
 @pytest.fixture
@@ -110,22 +110,13 @@ def check_sentences(found: dict[str, Any], harmless: set[str]) -> None:
             continue
         assert sentence is not None, case
         assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 400, sentence
-        if not case.startswith("weights/half"):
-            assert any(part in sentence for part in SAID[case.split("/")[1]]), f"{case}: {sentence}"
+        assert any(part in sentence for part in SAID[case.split("/")[1]]), f"{case}: {sentence}"
 
 
-# A repository that is there need not be created; the client reads no answer about a branch that is there, nor of an upload.
-HARMLESS_UPLOAD = {"create/403", "create/409", "branch/409", "branch/half", "weights/half"}
+# The client looks whether a repository that one may not create is there to write to, and takes a branch that is there for made.
+HARMLESS_UPLOAD = {"create/401", "create/403", "branch/409"}
 
 
-def test_faults_of_an_upload(hub: Hub, tmp_path: Path) -> None:
-    chosen = cases(UPLOAD, (403, 500, "drop", "reset"))
-    found = run_client(hub.url, tmp_path, f"CASES = {chosen!r}\n{SETUP}{PUSH}")
-    check_sentences(found, HARMLESS_UPLOAD)
-    assert all(commits == 0 for sentence, commits in found["said"].values() if sentence)
-
-
-@pytest.mark.slow
 def test_every_fault_of_an_upload(hub: Hub, tmp_path: Path) -> None:
     found = run_client(hub.url, tmp_path, f"CASES = {cases(UPLOAD)!r}\n{SETUP}{PUSH}")
     check_sentences(found, HARMLESS_UPLOAD)
