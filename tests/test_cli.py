@@ -302,7 +302,7 @@ def test_a_grid_of_fits_is_asked_for_by_options(
     base = ["benchmark", "adapt", "--generator", model, "--device", "cpu"]
     grid = ["--layout", "eyes-19", "--shots", "1,5", "--variants", "full, oracle", "--seeds", "2", "--identities", "4", "--limit", "3"]
     assert main([*base, *grid, "--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "plots" / "f.png")]) == 0
-    assert asked["grid"] == Grid(EYES_19, (1, 5), ("full", "oracle"), 2, 4, 3)
+    assert asked["grid"] == Grid(EYES_19, (1, 5), ("full", "oracle"), 2, 4, limit=3)
     assert asked["progress_file"] == tmp_path / "f.json.progress.jsonl"
     told = json.loads((tmp_path / "f.json").read_text())
     assert told["rows"] == [row] and told["command"].startswith("fface-hub ")

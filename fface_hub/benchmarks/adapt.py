@@ -29,6 +29,7 @@ from fface_hub.benchmarks.plots import Panel
 from fface_hub.errors import ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.basis import cache_folder
+from fface_hub.heads.config import HELD_OUT_SEED
 from fface_hub.heads.samples import head_latents
 from fface_hub.heads.shards import HeadSource, RaySource
 from fface_hub.layouts import FINE_24, NASAL_WING_17, Layout
@@ -44,7 +45,8 @@ ORIGINAL_RAYS = 300_000
 
 @dataclass(frozen=True)
 class Grid:
-    """What is run: every one of `variants` for every number of samples in `shots`, on `identities` held-out heads.
+    """What is run: every one of `variants` for every number of samples in `shots`, on `identities` held-out heads from seed `first` on (try
+    settings out on others than those that the table is made with).
 
     `limit`: at most so many runs (None: all; 0: none, but all that they need is drawn). `sight`, how the heads are looked at; `pool`, how
     many samples a seed draws at least; `many` samples for the oracle; `settings` of `full`, which the ablations and the oracle vary.
@@ -55,6 +57,7 @@ class Grid:
     variants: tuple[str, ...] = VARIANTS
     seeds: int = 3
     identities: int = 40
+    first: int = HELD_OUT_SEED
     limit: int | None = None
     sight: Sight = field(default_factory=Sight)
     pool: int = 30
@@ -171,7 +174,7 @@ class _Bench:
 
     def __init__(self, generator: TriplaneGenerator, source: RaySource, grid: Grid, folder: Path) -> None:
         self.generator, self.source, self.grid = generator, source, grid
-        self.held_out = HeldOut(folder, generator, source, grid.identities, grid.sight)
+        self.held_out = HeldOut(folder, generator, source, range(grid.first, grid.first + grid.identities), grid.sight)
         self.painter = Painter(folder, generator, source, grid.sight.resolution, max(grid.pool, *grid.shots))
 
     def settings(self, one: Run) -> FitSettings:
@@ -185,6 +188,7 @@ class _Bench:
             self.held_out.folder.name,
             grid.layout.to_dict(),
             grid.identities,
+            grid.first,
             self.painter.pool,
             asdict(one),
             asdict(self.settings(one)),
@@ -227,6 +231,7 @@ class _Bench:
             "heads_version": self.source.version,
             "seeds": self.grid.seeds,
             "identities": self.grid.identities,
+            "first_identity": self.grid.first,
             "cameras": [list(angles) for angles in VIEWS],
             "sight": asdict(self.grid.sight),
             "settings": {name: asdict(self.settings(Run(name, 10, 0))) for name in self.grid.variants if name != "fixed-layout"},

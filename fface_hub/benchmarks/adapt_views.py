@@ -21,7 +21,6 @@ from torch import Tensor
 from fface_hub.adapters.cache import RayCache, Views
 from fface_hub.cameras import Camera, look_at
 from fface_hub.generators.triplane import TriplaneGenerator
-from fface_hub.heads.config import HELD_OUT_SEED
 from fface_hub.heads.samples import head_latents
 from fface_hub.heads.shards import RaySource
 from fface_hub.layouts import FINE_24, Layout
@@ -71,12 +70,10 @@ class Scores:
 
 
 class HeldOut:
-    """The held-out heads of a generator, `identities` of them, in a folder of their own below `folder`."""
+    """The held-out heads of a generator, those of `seeds`, in a folder of their own below `folder`."""
 
-    def __init__(
-        self, folder: Path, generator: TriplaneGenerator, source: RaySource, identities: int = 40, sight: Sight | None = None
-    ) -> None:
-        self.generator, self.source, self.identities, self.sight = generator, source, identities, sight or Sight()
+    def __init__(self, folder: Path, generator: TriplaneGenerator, source: RaySource, seeds: range, sight: Sight | None = None) -> None:
+        self.generator, self.source, self.seeds, self.sight = generator, source, seeds, sight or Sight()
         told = [generator.fingerprint, source.version, VIEWS, asdict(self.sight)]
         self.folder = folder / f"views-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
         self.cameras = look_at(*(torch.tensor(angles) for angles in zip(*VIEWS, strict=True)))
@@ -84,11 +81,11 @@ class HeldOut:
     def prepare(self, callback: Callable[[int], None] | None = None) -> None:
         """Make the files that are missing; `callback` is told how many heads are there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for index in range(self.identities):
-            if not self._path(index).exists():
-                write_tensors(self._path(index), self._look(HELD_OUT_SEED + index))
+        for done, seed in enumerate(self.seeds, 1):
+            if not self._path(seed).exists():
+                write_tensors(self._path(seed), self._look(seed))
             if callback is not None:
-                callback(index + 1)
+                callback(done)
 
     @torch.no_grad()
     def scores(self, relabel: Relabel, layout: Layout, table: Tensor | None = None) -> Scores:
@@ -96,8 +93,8 @@ class HeldOut:
         device = self.generator.mean_latents().geometry.device
         merged = FINE_24.table_to(layout)
         scores = []
-        for index in range(self.identities):
-            tensors = load_file(self._path(index))
+        for seed in self.seeds:
+            tensors = load_file(self._path(seed))
             cache = self._cache(tensors, device)
             labels = torch.stack([cache.labels(relabel, view).cpu() for view in range(len(VIEWS))])
             counts = torch.zeros(len(VIEWS), len(layout), dtype=torch.int64).index_add_(1, merged, tensors["counts"].long())
@@ -106,8 +103,8 @@ class HeldOut:
             scores.append(iou.where(counts >= MINIMUM_PIXELS, torch.nan))
         return Scores(torch.stack(scores))
 
-    def _path(self, index: int) -> Path:
-        return self.folder / f"{HELD_OUT_SEED + index}.safetensors"
+    def _path(self, seed: int) -> Path:
+        return self.folder / f"{seed}.safetensors"
 
     def _views(self, seed: int) -> Views:
         """The views of one head, or only their rays."""

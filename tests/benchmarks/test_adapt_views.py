@@ -31,8 +31,12 @@ class Counting(Flat):
         return super().trace(geometry_z)
 
 
+def seeds(count: int) -> range:
+    return range(HELD_OUT_SEED, HELD_OUT_SEED + count)
+
+
 def held_out(folder: Path, identities: int = 1, sight: Sight = EXACT) -> HeldOut:
-    heads = HeldOut(folder, generator(), Flat(), identities, sight)
+    heads = HeldOut(folder, generator(), Flat(), seeds(identities), sight)
     heads.prepare()
     return heads
 
@@ -67,7 +71,7 @@ def test_scores_are_those_of_rendered_labels(tmp_path: Path) -> None:
     adapter.initialise(torch.Generator().manual_seed(1))
     with torch.no_grad():
         adapter.get_parameter("net.2.bias").sub_(adapter(torch.zeros(4), torch.zeros(16)))  # so that no class is ahead everywhere
-    heads = HeldOut(tmp_path, network, Flat(), 2, EXACT)
+    heads = HeldOut(tmp_path, network, Flat(), seeds(2), EXACT)
     heads.prepare()
     found = heads.scores(adapter, EYES_19).table
     truth = (torch.arange(64) % 8 >= 4).long().reshape(1, 8, 8)
@@ -95,17 +99,17 @@ def test_a_table_leads_to_the_classes_of_the_layout(tmp_path: Path) -> None:
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     told: list[int] = []
     Counting.built = 0
-    HeldOut(tmp_path, generator(), Counting(), 2, EXACT).prepare(told.append)
+    HeldOut(tmp_path, generator(), Counting(), seeds(2), EXACT).prepare(told.append)
     assert Counting.built == 2 and told == [1, 2]
-    HeldOut(tmp_path, generator(), Counting(), 3, EXACT).prepare()
+    HeldOut(tmp_path, generator(), Counting(), seeds(3), EXACT).prepare()
     assert Counting.built == 3
-    HeldOut(tmp_path, generator(empty_logit=0.0), Counting(), 3, EXACT).prepare()
+    HeldOut(tmp_path, generator(empty_logit=0.0), Counting(), seeds(3), EXACT).prepare()
     assert Counting.built == 3  # the same weights: a fingerprint
     other = generator()
     with torch.no_grad():
         next(other.parameters()).add_(1)
-    HeldOut(tmp_path, other, Counting(), 1, EXACT).prepare()
-    HeldOut(tmp_path, generator(), Counting(), 1, Sight(8, True, 0.0)).prepare()
+    HeldOut(tmp_path, other, Counting(), seeds(1), EXACT).prepare()
+    HeldOut(tmp_path, generator(), Counting(), seeds(1), Sight(8, True, 0.0)).prepare()
     assert Counting.built == 5
     assert len(list(tmp_path.iterdir())) == 3 and not list(tmp_path.rglob("*.partial"))
 
