@@ -208,7 +208,7 @@ def _train(
         check_finite(losses["loss"], "The fit of the adapter", _best(adapter, judge))
         check_gradients(learner.parameters(), "The fit of the adapter", _best(adapter, judge))
         optimiser.step()
-        _pull_back(learner, origins, settings.weight_decay * schedule.get_last_lr()[0])
+        _pull_back(learner, origins, settings.weight_decay * float(schedule.get_last_lr()[0]))
         schedule.step()
         learner.fold()
         preview = None

@@ -76,7 +76,8 @@ class HeldOut:
         self.generator, self.source, self.seeds, self.sight = generator, source, seeds, sight or Sight()
         told = [generator.fingerprint, source.version, VIEWS, asdict(self.sight)]
         self.folder = folder / f"views-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
-        self.cameras = look_at(*(torch.tensor(angles) for angles in zip(*VIEWS, strict=True)))
+        yaws, pitches = torch.tensor(VIEWS).unbind(dim=1)
+        self.cameras = look_at(yaws, pitches)
 
     def prepare(self, callback: Callable[[int], None] | None = None) -> None:
         """Make the files that are missing; `callback` is told how many heads are there."""
