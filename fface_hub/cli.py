@@ -173,6 +173,7 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("--shots", type=_several(_whole(1, 100)), metavar="N,N", help="numbers of samples (1,5,10,20,30)")
     grid.add_argument("--variants", type=_several(str), metavar="NAME,NAME", help=f"among {','.join(VARIANTS)} (all)")
     grid.add_argument("--seeds", type=_whole(1, 20), metavar="N", help="seeds of full and original, the others take the first (3)")
+    grid.add_argument("--every-seed", action="store_true", default=None, help="the ablations take every seed, too")
     grid.add_argument("--identities", type=_whole(1, 10_000), metavar="N", help="held-out heads to measure on (40)")
     grid.add_argument("--limit", type=_whole(0), metavar="N", help="stop after so many fits; 0 only draws what they need (none)")
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")

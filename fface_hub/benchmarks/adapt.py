@@ -36,7 +36,7 @@ from fface_hub.layouts import FINE_24, NASAL_WING_17, Layout
 from fface_hub.progress import Callback, Step
 
 SEVERAL_SEEDS = ("full", "original")
-"""Variants that are run with every seed; the others with the first one."""
+"""Variants that are run with every seed; the others with the first one, unless more is asked for."""
 MANY = 500
 """Samples of the oracle."""
 ORIGINAL_RAYS = 300_000
@@ -48,8 +48,9 @@ class Grid:
     """What is run: every one of `variants` for every number of samples in `shots`, on `identities` held-out heads from seed `first` on (try
     settings out on others than those that the table is made with).
 
-    `limit`: at most so many runs (None: all; 0: none, but all that they need is drawn). `sight`, how the heads are looked at; `pool`, how
-    many samples a seed draws at least; `many` samples for the oracle; `settings` of `full`, which the ablations and the oracle vary.
+    `every_seed`: the ablations take every seed, too. `limit`: at most so many runs (None: all; 0: none, but all that they need is drawn).
+    `sight`, how the heads are looked at; `pool`, how many samples a seed draws at least; `many` samples for the oracle; `settings` of
+    `full`, which the ablations and the oracle vary.
     """
 
     layout: Layout = NASAL_WING_17
@@ -58,6 +59,7 @@ class Grid:
     seeds: int = 3
     identities: int = 40
     first: int = HELD_OUT_SEED
+    every_seed: bool = False
     limit: int | None = None
     sight: Sight = field(default_factory=Sight)
     pool: int = 30
@@ -74,7 +76,8 @@ class Grid:
         """In an order in which a grid that is cut short has whole rows of its first seed."""
         runs = [Run("fixed-layout", 0, 0)] if "fixed-layout" in self.variants else []
         for seed in range(self.seeds):
-            fitted = [name for name in self.variants if name not in ("fixed-layout", "oracle") and (not seed or name in SEVERAL_SEEDS)]
+            several = self.variants if self.every_seed or not seed else SEVERAL_SEEDS
+            fitted = [name for name in self.variants if name in several and name not in ("fixed-layout", "oracle")]
             runs += [Run(name, shots, seed) for shots in self.shots for name in fitted]
             runs += [Run("oracle", self.many, seed)] if "oracle" in self.variants and not seed else []
         return runs[: self.limit]

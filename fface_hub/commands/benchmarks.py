@@ -17,7 +17,7 @@ from fface_hub.commands.support import choose_device, choose_layout, progress, s
 from fface_hub.errors import ModelError
 from fface_hub.memory import keep_freed_memory
 
-GRID = ("layout", "shots", "variants", "seeds", "identities", "limit")
+GRID = ("layout", "shots", "variants", "seeds", "every_seed", "identities", "limit")
 """Options of the benchmark adapt."""
 OPTIONS = {"sweep": ("adapt-speed",), "plot": ("adapt", "adapt-layers"), **dict.fromkeys(GRID, ("adapt",))}
 
@@ -26,7 +26,7 @@ def benchmark(args: Namespace) -> None:
     """Run a benchmark, print its figures and write them; with `--sweep` or `--plot`, draw them as well."""
     for option, names in OPTIONS.items():
         if getattr(args, option) is not None and args.name not in names:
-            raise ModelError(f"--{option} is for the benchmark {' and '.join(names)}: leave it out.")
+            raise ModelError(f"--{option.replace('_', '-')} is for the benchmark {' and '.join(names)}: leave it out.")
     options = _grid(args) if args.name == "adapt" else {}
     keep_freed_memory()
     generator = load_generator(args.generator, choose_device(args.device))

@@ -31,6 +31,8 @@ def test_a_grid_that_is_cut_short_has_whole_rows_of_the_first_seed() -> None:
         ("full", 1, 1), ("full", 2, 1),
     ]  # fmt: skip
     assert len(replace(SMALL, limit=3).runs()) == 3
+    every = replace(SMALL, variants=("full", "no-lmta", "oracle"), every_seed=True).runs()
+    assert [(run.variant, run.shots) for run in every if run.seed == 1] == [("full", 1), ("no-lmta", 1), ("full", 2), ("no-lmta", 2)]
     # All: five numbers of samples, three seeds of two variants and one of three, and the two that bound them.
     assert len(Grid().runs()) == 5 * (3 * 2 + 3) + 2
 
