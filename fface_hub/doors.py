@@ -179,7 +179,9 @@ def _check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tup
         raise ModelError(f"'{name}' holds {len(extra)} weights that its config has no place for, the first being {extra[0][:80]!r}.")
     for key, shape in wanted.items():
         if found[key] != tuple(shape):
-            raise ModelError(f"The weight {key!r} in '{name}' has the shape {list(found[key])}, and its config asks for {list(shape)}.")
+            raise ModelError(
+                f"The weight {key!r} in '{name}' has the shape {str(list(found[key]))[:60]}, and its config asks for {list(shape)}."
+            )
 
 
 def read_json(path: str | Path, max_bytes: int = 1_000_000) -> Any:

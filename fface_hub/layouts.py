@@ -51,7 +51,9 @@ class Layout:
             seen_names.add(item.name.casefold())
             valid = len(item.color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in item.color)
             if not valid:
-                raise LayoutError(f"The colour of class '{item.name}' must be three whole numbers from 0 to 255, not {item.color}.")
+                raise LayoutError(
+                    f"The colour of class '{item.name}' must be three whole numbers from 0 to 255, not {str(item.color)[:60]}."
+                )
             if item.color in seen_colors:
                 raise LayoutError(
                     f"Class '{item.name}' has the same colour {item.color} as class '{seen_colors[item.color]}': give each class its own."
@@ -123,7 +125,7 @@ class Layout:
             if not isinstance(entry, dict) or not {"name", "color"} <= set(entry) <= {"name", "color", "parent"}:
                 raise LayoutError("Each class of a layout must be an object with 'name', 'color' and, if it has one, 'parent'.")
             if not isinstance(entry["color"], list | tuple):
-                raise LayoutError(f"The colour of class {entry['name']!r} must be a list of three numbers.")
+                raise LayoutError(f"The colour of class {str(entry['name'])[:40]!r} must be a list of three numbers.")
             parent = entry.get("parent")
             if parent is not None:
                 _check_name(parent, "parent")

@@ -105,3 +105,12 @@ def test_json_of_another_form_is_refused(data: Any) -> None:
 def test_an_unknown_class_is_named_in_the_error() -> None:
     with pytest.raises(LayoutError, match="no class 'moustache'"):
         BASE_15.index("moustache")
+
+
+@pytest.mark.parametrize(
+    "entry", [{"name": "a", "color": [1] * 1000}, {"name": "a" * 1000, "color": 1}, {"name": ["a"] * 1000, "color": 1}]
+)
+def test_the_sentence_about_an_endless_entry_is_short(entry: dict) -> None:
+    with pytest.raises(LayoutError) as told:
+        Layout.from_dict({"name": "x", "classes": [entry]})
+    assert len(str(told.value)) < 200

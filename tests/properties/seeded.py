@@ -50,10 +50,8 @@ def results() -> Iterator[tuple[str, bytes]]:
     adapter = fit(generator, SampleSet(generator.layout, tuple(samples)), NASAL_WING_17, settings)
     assert isinstance(adapter, Adapter)
     yield "adapter", b"".join(raw(value) for _, value in sorted(adapter.state_dict().items()))
-    few = {"resolution": SIZE, "coarse": 6, "fine": 6}
-    inversion = invert(
-        generator, view.image[:1], look_at(10.0), InvertSettings(rays=64, w_steps=2, free_steps=2, tuning_steps=2, seed=3, **few)
-    )
+    few = InvertSettings(SIZE, rays=64, coarse=6, fine=6, w_steps=2, free_steps=2, tuning_steps=2, seed=3)
+    inversion = invert(generator, view.image[:1], look_at(10.0), few)
     yield "inversion", raw(inversion.latents.geometry) + raw(inversion.camera.to_vector())
     target = view.labels[0].clone()
     target[6:9, 6:9] = 7

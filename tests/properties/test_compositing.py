@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis.strategies import integers, sampled_from
@@ -46,7 +48,7 @@ def test_gradients(examples: int) -> None:
 
 
 @pytest.mark.parametrize("function", [interval_weights, lambda density, depths: alpha_weights(density.sigmoid())])
-def test_gradients_of_the_parts(function: object) -> None:
+def test_gradients_of_the_parts(function: Callable[[Tensor, Tensor], Tensor]) -> None:
     density, depths, _ = inputs(3, "midpoint", 2, 6)
     assert torch.autograd.gradcheck(function, (density, depths))
 
