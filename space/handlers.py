@@ -230,7 +230,8 @@ def layout_chosen(session: Session | None, layout_id: str, opacity: float) -> tu
     """Show the same face with the labels of another layout."""
     if session is None:
         return (gr.skip(),) * 8
-    session.adapter = find_adapter(layout_id)
+    # Another object: what is still at work on the face, such as its five views, keeps the layout of the labels that it has.
+    session = dataclasses.replace(session, adapter=find_adapter(layout_id))
     return started(session, opacity, f"Labels in the layout {escape(session.layout.name)}: {len(session.layout)} classes.")
 
 

@@ -27,7 +27,7 @@ def find_adapter(layout_id: str | None) -> Adapter | None:
 
 
 handlers.find_adapter = find_adapter
-handlers.layout_choices = lambda: [*choices(), "hostile", "refused"]
+handlers.layout_choices = lambda: ["hostile", "refused", *choices()]  # the last one is chosen at first
 
 if __name__ == "__main__":
     build().queue().launch(server_port=int(sys.argv[1]), css_paths=CSS_FILE, show_error=False, footer_links=[])

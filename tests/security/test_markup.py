@@ -19,10 +19,13 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from fface_hub.cameras import look_at
 from fface_hub.errors import FaceNotFoundError, ModelError
 from fface_hub.hub.cards import escape
 from space import handlers
+from space.page import TITLE
 from space.painting import palette_css
+from space.state import Session
 from space.toasts import toast
 from tests.security.markup import CLASSES, ERROR, LAYOUT, hostile_layout
 
@@ -45,7 +48,8 @@ def test_the_colour_chips_hold_no_names() -> None:
 def test_the_status_shows_the_name_of_a_layout_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "find_adapter", lambda id: None)
     monkeypatch.setattr(handlers, "started", lambda session, opacity, message: (message,))
-    session: Any = SimpleNamespace(adapter=None, layout=hostile_layout())
+    generator: Any = SimpleNamespace(layout=hostile_layout())
+    session = Session(generator, look_at(0.0), [])
     (said,) = handlers.layout_chosen(session, "hostile", 0.5)
     assert escape(LAYOUT) in said and "<" not in said and html.unescape(said) == f"Labels in the layout {LAYOUT}: 6 classes."
 
@@ -100,7 +104,6 @@ def test_a_browser_shows_markup_as_text(address: str, tmp_path: Path) -> None:
         )
         page = browser.new_page()
         page.goto(address)
-        title = page.title()
         expect(page.locator("#status")).to_contain_text("Face of seed 7", timeout=180_000)
 
         def choose(layout: str) -> None:
@@ -115,5 +118,5 @@ def test_a_browser_shows_markup_as_text(address: str, tmp_path: Path) -> None:
         expect(page.get_by_text(ERROR).first).to_be_visible(timeout=30_000)
         drawn = "#classes img, #classes script, #classes svg, #classes b, #status img, img[src='x'], img[src='//h/x']"
         assert page.locator(drawn).count() == 0
-        assert page.title() == title
+        assert page.title() == TITLE and page.get_by_text("inside the program").count() == 0
         browser.close()

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.errors import ModelError
@@ -64,7 +63,7 @@ def test_links_into_the_blobs_of_the_same_cached_repository_are_fine(folder: Pat
     for name in ("config.json", WEIGHTS_NAME):
         (blobs / name).write_bytes((folder / name).read_bytes())
         (snapshot / name).symlink_to(blobs / name)
-    assert torch.equal(Adapter.from_pretrained(snapshot).net[0].weight, Adapter.from_pretrained(folder).net[0].weight)
+    assert Adapter.from_pretrained(snapshot).fingerprint == Adapter.from_pretrained(folder).fingerprint
     (blobs / WEIGHTS_NAME).rename(foreign / WEIGHTS_NAME)
     (snapshot / WEIGHTS_NAME).unlink()
     (snapshot / WEIGHTS_NAME).symlink_to(foreign / WEIGHTS_NAME)

@@ -207,3 +207,14 @@ def test_a_face_without_a_mesh_still_gets_its_video(monkeypatch: pytest.MonkeyPa
     alice = draw(1)
     video, mesh, *_, said = handlers.make_video_and_mesh(alice, quiet)
     assert Path(video).stat().st_size > 0 and mesh is None and said.endswith("No surface.")
+
+
+def test_another_layout_leaves_running_work_its_own() -> None:
+    """The five views of a face may be half rendered when its layout is changed; their labels are of the layout they began with."""
+    session = draw(3)
+    before = session.layout
+    assert session.adapter is None and session.rendering is not None
+    changed: Session = handlers.layout_chosen(session, handlers.OWN_LAYOUT, 0.5)[0]
+    assert changed is not session and changed.history is session.history and changed.folder is session.folder
+    changed.adapter = object()  # type: ignore[assignment]
+    assert session.layout is before
