@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fface_hub import Generator, Layout, look_at, render
-from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.adapters.samples import Origin, Sample, SampleSet
 from fface_hub.layouts import BASE_15, LabelClass
 
 TWO_LIPS = Layout(
@@ -39,7 +39,7 @@ def paint_samples(generator: Generator, count: int = 10, resolution: int = 128) 
     for seed in range(count):
         latents, camera = generator.sample(1, seed), look_at(yaw=-20 + 40 * seed / max(1, count - 1))
         view = render(generator.scene(latents), camera, resolution)
-        samples.append(Sample(view.image[0], paint(view.labels[0]), camera, latents))
+        samples.append(Sample(view.image[0], paint(view.labels[0]), camera, latents, Origin.of(generator)))
     return SampleSet(TWO_LIPS, tuple(samples))
 
 

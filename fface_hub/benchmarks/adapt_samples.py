@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fface_hub.adapters.samples import METADATA, Sample, SampleSet
-from fface_hub.benchmarks.adapt_views import trace_labels, write_tensors
+from fface_hub.benchmarks.adapt_views import store, trace_labels
 from fface_hub.cameras import look_at
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.samples import YAWS, head_latents, sample_set
@@ -69,7 +69,7 @@ class Painter:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             maps = [self._label_map(seed) for seed in range(first, first + AT_ONCE)]
-            write_tensors(path, {"labels": torch.stack(maps)})
+            store(path, {"labels": torch.stack(maps)})
         return load_file(path)["labels"]
 
     def _label_map(self, seed: int) -> Tensor:

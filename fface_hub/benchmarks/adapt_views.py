@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fface_hub.adapters.cache import RayCache, Views
 from fface_hub.cameras import Camera, look_at
+from fface_hub.files import write_tensors
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.samples import head_latents
 from fface_hub.heads.shards import RaySource
@@ -89,7 +90,7 @@ class HeldOut:
         self.folder.mkdir(parents=True, exist_ok=True)
         for done, seed in enumerate(self.seeds, 1):
             if not self._path(seed).exists():
-                write_tensors(self._path(seed), self._look(seed))
+                store(self._path(seed), self._look(seed))
             if callback is not None:
                 callback(done)
 
@@ -153,8 +154,8 @@ def trace_labels(source: RaySource, trace: Callable[..., object], camera: Camera
     return torch.from_numpy(np.asarray(source.labels(trace(origins, directions)), np.uint8))
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def store(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write `path` in one step, also where another process writes it at the same time."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    save_file(tensors, partial)
+    write_tensors(tensors, partial)
     os.replace(partial, path)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fface_hub.adapters.samples import Sample, SampleSet
+from fface_hub.adapters.samples import Origin, Sample, SampleSet
 from fface_hub.cameras import Camera, look_at
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
@@ -57,7 +57,7 @@ def sample_set(
         latents = head_latents(source, generator, [candidates[pick]])
         picture = render(generator.scene(latents), camera.to(latents.geometry.device), resolution).image[0].cpu()
         labels = true_labels(source, candidates[pick], camera, resolution, layout)
-        samples.append(Sample(picture, labels, camera, latents.to("cpu").detach()))
+        samples.append(Sample(picture, labels, camera, latents.to("cpu").detach(), Origin.of(generator)))
     return SampleSet(layout, tuple(samples))
 
 

@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from fface_hub.cameras import RADIUS, Camera, look_at
 from fface_hub.errors import FFaceError
+from fface_hub.files import write_tensors
 from fface_hub.heads.build import build_surfaces
 from fface_hub.heads.config import HEADS_VERSION, HELD_OUT_SEED
 from fface_hub.heads.head import head_latents
@@ -196,7 +196,7 @@ def _write_shard(job: tuple[RaySource, ShardSettings, Path, int]) -> int:
     tensors = {key: torch.stack([record[key] for record in records]).contiguous() for key in records[0]}
     tensors["seeds"] = torch.arange(first, first + len(records))
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial)
+    write_tensors(tensors, partial)
     os.replace(partial, path)
     return len(records)
 

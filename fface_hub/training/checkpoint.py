@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
-from fface_hub.files import current_folder, replaced_folder
+from fface_hub.files import current_folder, replaced_folder, write_tensors
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")
 """What the optimisers remember of a parameter, next to the number of Adam's updates."""
@@ -43,7 +43,7 @@ def save_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], 
             updates = max(updates, int(state.get("step", 0)))
             tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
     with replaced_folder(folder) as new:
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, new / "state.safetensors")
+        write_tensors({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, new / "state.safetensors")
         (new / "state.json").write_text(json.dumps({**vars(progress), "updates": updates}) + "\n")
 
 
