@@ -54,12 +54,13 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """∂L/∂x = r g + k x̂ + c per channel, k = (∂L/∂s − Σ g x̂ / s) / (n − 1), c = (∂L/∂μ − r Σ g) / n. (The 1/s in k is r up to ε.)"""
+        """∂L/∂x = r g + k x̂ + c per channel, k = (∂L/∂s − r Σ g x̂) / (r s (n − 1)), c = (∂L/∂μ − r Σ g) / n; k x̂ is 0 where s is."""
         normalised, std = ctx.saved_tensors  # [B,n,Q], [B,1,Q]
         grad, grad_mean, grad_std = grads
         texels = grad.permute(0, 3, 4, 1, 2)
         g, count = texels.reshape(normalised.shape), normalised.shape[1]
         r = 1 / (std + EPSILON)
         k = (grad_std.reshape(std.shape) - r * (g * normalised).sum(dim=1, keepdim=True)) / (count - 1)
+        k = k * torch.where(std > 0, (std + EPSILON) / std, 1.0)
         c = (grad_mean.reshape(std.shape) - r * g.sum(dim=1, keepdim=True)) / count
         return torch.addcmul(c, g, r).addcmul_(normalised, k).reshape(texels.shape).permute(0, 3, 4, 1, 2)

@@ -58,10 +58,8 @@ def statistics_agree(seed: int, batch: int, planes: int, channels: int, size: in
         parts = (normalised, statistics.mean, statistics.std)
         loss = sum(((weight * part).sum() for weight, part in zip(weights, parts, strict=True)), torch.zeros(()))
         results.append([*parts, torch.autograd.grad(loss, values)[0]])
-    # The fast gradient takes 1/s for 1/(s + 1e-8), which shows where a channel hardly varies, most of all where its terms cancel.
-    share = 1e-9 + 1e-6 / float(results[1][2].detach().min())
     for fast, slow in zip(*results, strict=True):
-        torch.testing.assert_close(fast, slow, rtol=0, atol=share * max(1.0, float(slow.detach().abs().max())))
+        torch.testing.assert_close(fast, slow, rtol=0, atol=1e-9 * max(1.0, float(slow.detach().abs().max())))
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
