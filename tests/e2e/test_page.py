@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,68 +13,27 @@ import pytest
 from PIL import Image
 
 from fface_hub.layouts import LAYOUTS
+from tests.browser import browser, needs_chromium, served
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine: install Debian's package 'chromium'"
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`python app.py` as a user starts it, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (tmp_path_factory.mktemp("app") / "log").open("w+")
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=2).read()
-            break
-        except (urllib.error.URLError, OSError):
-            log.seek(0)
-            assert process.poll() is None, log.read()
-            assert time.monotonic() < deadline, log.read()
-            time.sleep(0.3)
-    yield url
-    process.terminate()
-    process.wait(20)
+    with served(lambda _: [sys.executable, "app.py"], tmp_path_factory.mktemp("app") / "log") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def browser_page(address: str, tmp_path_factory: pytest.TempPathFactory):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM or "/usr/bin/chromium",
-            args=FLAGS,
-            viewport={"width": 1440, "height": 1500},
-            accept_downloads=True,
-        )
-        page = browser.new_page()
+    with browser(tmp_path_factory.mktemp("profile"), 1500) as context:
+        page = context.new_page()
         outside: list[str] = []
         page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None)
         page.goto(address)
         page.outside = outside  # type: ignore[attr-defined]
         yield page
-        browser.close()
 
 
 def shot(page, name: str) -> None:

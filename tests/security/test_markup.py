@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import html
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,10 +20,8 @@ from space.page import TITLE
 from space.painting import palette_css
 from space.state import Session
 from space.toasts import toast
+from tests.browser import ROOT, browser, needs_chromium, served
 from tests.security.markup import CLASSES, ERROR, LAYOUT, hostile_layout
-
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium")
 
 
 def test_toasts_are_escaped_but_for_quotes() -> None:
@@ -68,41 +59,17 @@ def test_what_is_wrong_with_a_photo_is_text_in_both_places(monkeypatch: pytest.M
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """The page with the hostile layouts, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url, log = f"http://127.0.0.1:{port}", (tmp_path / "log").open("w+")
-    command = [sys.executable, "-m", "tests.security.hostile_page", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=2).read()
-                break
-            except (urllib.error.URLError, OSError):
-                log.seek(0)
-                assert process.poll() is None and time.monotonic() < deadline, log.read()
-                time.sleep(0.3)
+    with served(lambda port: [sys.executable, "-m", "tests.security.hostile_page", str(port)], tmp_path / "log") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine: install Debian's package 'chromium'"
-)
+@needs_chromium
 def test_a_browser_shows_markup_as_text(address: str, tmp_path: Path) -> None:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=CHROMIUM or "/usr/bin/chromium", args=flags, viewport={"width": 1440, "height": 1200}
-        )
-        page = browser.new_page()
+    with browser(tmp_path / "profile", 1200) as context:
+        page = context.new_page()
         page.goto(address)
         expect(page.locator("#status")).to_contain_text("Face of seed 7", timeout=180_000)
 
@@ -119,4 +86,3 @@ def test_a_browser_shows_markup_as_text(address: str, tmp_path: Path) -> None:
         drawn = "#classes img, #classes script, #classes svg, #classes b, #status img, img[src='x'], img[src='//h/x']"
         assert page.locator(drawn).count() == 0
         assert page.title() == TITLE and page.get_by_text("inside the program").count() == 0
-        browser.close()
