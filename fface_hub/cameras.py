@@ -114,6 +114,12 @@ def orbit(count: int = 5, yaw: float = 30.0, pitch: float = 0.0) -> Camera:
     return look_at(torch.linspace(-yaw, yaw, count) if count > 1 else torch.zeros(1), pitch)
 
 
+def painting_view(index: int) -> Camera:
+    """The camera of the face `index` of a sample set that is drawn to be painted: front, left and right (±23°) in turn, as in FFaceNeRF's
+    public annotations."""
+    return look_at((0.0, -23.0, 23.0)[index % 3])
+
+
 def swing(count: int, yaw: float = 30.0, pitch: float = 8.0) -> Camera:
     """`count` cameras of a closed loop around the frontal view (an ellipse in yaw and pitch): frame `count` would be frame 0 again."""
     phase = torch.arange(count) * (2 * math.pi / count)

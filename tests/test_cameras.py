@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from fface_hub.cameras import Camera, look_at, orbit, swing
+from fface_hub.cameras import Camera, look_at, orbit, painting_view, swing
 
 
 def test_the_frontal_camera_stands_before_the_face() -> None:
@@ -88,3 +90,9 @@ def test_batches_are_picked_and_expanded_but_never_guessed() -> None:
         cameras.expand(4)
     with pytest.raises(ValueError, match="expected"):
         Camera(torch.eye(4), torch.eye(3))
+
+
+def test_faces_to_paint_are_seen_from_three_sides_in_turn() -> None:
+    # x of a camera at distance 2.7: 2.7 sin(yaw)
+    sides = [2.7 * math.sin(math.radians(yaw)) for yaw in (0, -23, 23, 0)]
+    assert [painting_view(index).to_vector()[0, 3].item() for index in range(4)] == pytest.approx(sides, abs=1e-5)

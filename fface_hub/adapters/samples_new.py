@@ -9,15 +9,13 @@ from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.samples import Origin, Sample, SampleSet
-from fface_hub.cameras import look_at
+from fface_hub.cameras import painting_view
 from fface_hub.generators.base import Generator
 from fface_hub.hub.cards import escape, layout_table
 from fface_hub.layouts import Layout
 from fface_hub.progress import Callback, Step
 from fface_hub.rendering.renderer import render
 
-YAWS = (0.0, -23.0, 23.0)
-"""Front, left and right in turn, as in FFaceNeRF's public annotations."""
 POOL = 400
 """Faces drawn to choose from, at least; choosing looks at their latents only."""
 
@@ -78,7 +76,7 @@ def draw(
         pool = generator.sample(max(POOL, 4 * count), seed)
         samples = []
         for index, pick in enumerate(farthest_points(pool.geometry.flatten(1), count)):
-            camera, latents = look_at(YAWS[index % len(YAWS)]), pool[pick]
+            camera, latents = painting_view(index), pool[pick]
             scene = generator.scene(latents)
             view = render(scene, camera.to(scene.device), resolution, adapter=adapter)
             samples.append(Sample(view.image[0].cpu(), table[view.labels[0].cpu()], camera, latents.to("cpu").detach(), origin))

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from fface_hub.adapters.samples import METADATA, Sample, SampleSet
 from fface_hub.benchmarks.adapt_views import store, trace_labels
-from fface_hub.cameras import look_at
+from fface_hub.cameras import painting_view
 from fface_hub.generators.triplane import TriplaneGenerator
-from fface_hub.heads.samples import YAWS, head_latents, sample_set
+from fface_hub.heads.samples import head_latents, sample_set
 from fface_hub.heads.shards import RaySource
 from fface_hub.layouts import FINE_24
 from fface_hub.progress import Step
@@ -57,7 +57,7 @@ class Painter:
             seeds = range(FIRST_OF_MANY + start, FIRST_OF_MANY + start + len(labels))
             latents = head_latents(self.source, self.generator, seeds).to("cpu").detach()
             for index, label_map in enumerate(labels):
-                camera = look_at(YAWS[(start + index) % len(YAWS)])
+                camera = painting_view(start + index)
                 samples.append(Sample(torch.zeros(3, 1, 1), label_map.long(), camera, latents[index]))
             if report is not None:
                 report(len(samples), count)
@@ -73,6 +73,6 @@ class Painter:
         return load_file(path)["labels"]
 
     def _label_map(self, seed: int) -> Tensor:
-        camera = look_at(YAWS[(seed - FIRST_OF_MANY) % len(YAWS)])
+        camera = painting_view(seed - FIRST_OF_MANY)
         trace = self.source.trace(self.source.latents(seed)[0])
         return trace_labels(self.source, trace, camera, self.resolution).reshape(self.resolution, self.resolution)

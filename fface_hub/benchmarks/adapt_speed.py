@@ -18,14 +18,13 @@ from fface_hub.adapters.fit import fit, fit_reference
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.benchmarks.plots import Panel
-from fface_hub.cameras import look_at
+from fface_hub.cameras import painting_view
 from fface_hub.errors import CancelledError
 from fface_hub.generators.base import Generator
 from fface_hub.layouts import BASE_15, NASAL_WING_17, LabelClass, Layout
 from fface_hub.progress import Callback, Step
 from fface_hub.rendering.renderer import render
 
-YAWS = (0.0, -23.0, 23.0)
 REFERENCE_STEPS = 5000
 """Steps of FFaceNeRF's schedule, which `reference_seconds_5000` stands for."""
 SWEEP = {"classes": (2, 4, 8, 16, 32, 64), "mixes": (1, 2, 4, 8), "samples": (1, 3, 10, 20, 30)}
@@ -125,7 +124,7 @@ def draw_samples(generator: Generator, count: int, resolution: int, seed: int = 
     layout = NASAL_WING_17 if generator.layout == BASE_15 else generator.layout  # the first classes of both are the same
     samples = []
     for number in range(count):
-        latents, camera = generator.sample(1, seed + number), look_at(YAWS[number % len(YAWS)])
+        latents, camera = generator.sample(1, seed + number), painting_view(number)
         view = render(generator.scene(latents), camera.to(latents.geometry.device), resolution)
         picture = torch.nn.functional.interpolate(view.image, (resolution, resolution), mode="area")
         samples.append(Sample(picture[0].cpu(), view.labels[0].cpu(), camera, latents.to("cpu").detach()))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fface_hub.adapters.samples import Origin, Sample, SampleSet
-from fface_hub.cameras import Camera, look_at
+from fface_hub.cameras import Camera, painting_view
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.config import HELD_OUT_SEED
@@ -20,8 +20,6 @@ from fface_hub.metrics import MINIMUM_PIXELS
 from fface_hub.progress import Callback, Step
 from fface_hub.rendering.renderer import render
 
-YAWS = (0.0, -23.0, 23.0)
-"""Front, left and right in turn, as in FFaceNeRF's public annotations."""
 CANDIDATES = 6
 """Heads that are looked at for each one that is chosen."""
 
@@ -47,13 +45,13 @@ def sample_set(
     head_latents(source, generator, [candidates[0]])  # refuses a generator of other latents before the work
     seen = []
     for index, head in enumerate(candidates):
-        labels = true_labels(source, head, look_at(YAWS[0]), resolution, layout)
+        labels = true_labels(source, head, painting_view(0), resolution, layout)
         seen.append(torch.bincount(labels.flatten(), minlength=len(layout)) >= MINIMUM_PIXELS)
         if callback is not None:
             callback(Step(index + 1, len(candidates), {}))
     samples = []
     for index, pick in enumerate(covering(torch.stack(seen), count)):
-        camera = look_at(YAWS[index % len(YAWS)])
+        camera = painting_view(index)
         latents = head_latents(source, generator, [candidates[pick]])
         picture = render(generator.scene(latents), camera.to(latents.geometry.device), resolution).image[0].cpu()
         labels = true_labels(source, candidates[pick], camera, resolution, layout)
