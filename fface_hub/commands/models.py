@@ -67,7 +67,7 @@ def _drawn_samples(generator: Generator, args: Namespace) -> SampleSet:
 def train(args: Namespace) -> None:
     """Draw the rendered heads that are missing, then train, or go on with what `--out` holds; the model is `--out`/model.
 
-    A run from nothing begins with the mappings (two minutes that `--minutes` does not count).
+    A run from nothing begins with the mappings (minutes that `--minutes` does not count).
     """
     if args.config not in CONFIGS:
         raise ModelError(f"There is no training config '{args.config[:80]}': choose one of {', '.join(CONFIGS)}.")

@@ -65,12 +65,12 @@ def surface_traits(geometry_z: Float) -> dict[str, Float]:
 
 
 def look_traits(appearance_z: Float) -> Float:
-    """`[Za]` → `[A]`: every entry of `Look`, its colours in linear light and in sRGB."""
+    """`[Za]` → `[A]`: every entry of `Look`, first the background (sRGB), other colours in linear light and in sRGB."""
     look = Look.from_latent(appearance_z)
     colors = [np.asarray(getattr(look, name), np.float32) for name in COLORS]
     colors.append(skin_albedo(look.melanin, look.blood))
     plain = [value for name, value in vars(look).items() if name not in COLORS and np.ndim(value) == 0]
-    return np.concatenate([plain, look.background, *colors, *(to_srgb(color) for color in colors), np.tanh(appearance_z / 1.5)]).astype(
+    return np.concatenate([look.background, plain, *colors, *(to_srgb(color) for color in colors), np.tanh(appearance_z / 1.5)]).astype(
         np.float32
     )
 

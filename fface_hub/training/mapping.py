@@ -1,7 +1,7 @@
 """Mapping networks learn what latents mean before any picture is rendered: w must tell the traits of the head in a linear way.
 
 The style layers read w linearly, so a threshold of z (a hat or none) or a hue that goes round reaches a picture only once the mapping has
-bent it straight. From pictures alone that takes longer than all the rest; from the traits themselves it takes two minutes.
+bent it straight. From pictures alone that takes longer than all the rest; from the traits themselves it takes minutes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from fface_hub.errors import ModelError
 from fface_hub.generators.stylegan import FullyConnected
 from fface_hub.generators.triplane import PairMapping, TriplaneGenerator
 from fface_hub.heads.config import APPEARANCE_SIZE, GEOMETRY_SIZE
-from fface_hub.heads.look import Look
 from fface_hub.heads.traits import look_traits, shape_traits, surface_traits
 from fface_hub.training.config import TrainConfig
 
 COMPONENTS = {"skin": 64, "cap": 16, "locks": 12, "clothes": 8}
 """Principal components of each part of `surface_traits` that w must tell."""
-PART_OF_LATENTS = 768, 512
+BATCH, SURFACE_BATCH = 768, 512
 """Latents per step: of those with traits in closed form, and of those with surfaces."""
 
 
@@ -44,11 +43,13 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Subject:
-    """Latents `z [N,Z]` and what w must tell of them, `traits [N,A]`; `batch` of them in a step."""
+    """Latents `z [N,Z]` and what w must tell of them, `traits [N,A]`; `batch` of them in a step. With `background [N,3]` in [-1, 1], also
+    the colour that the generator's background layer shall have."""
 
     z: Tensor
     traits: Tensor
     batch: int
+    background: Tensor | None = None
 
 
 def taught_generator(config: TrainConfig, lessons: Lessons | None = None, progress: bool = True) -> TriplaneGenerator:
@@ -66,12 +67,12 @@ def taught_generator(config: TrainConfig, lessons: Lessons | None = None, progre
     assert isinstance(mapping, PairMapping)
     rng = np.random.default_rng([config.seed, 4])
     z = rng.standard_normal((lessons.draws, APPEARANCE_SIZE)).astype(np.float32)
-    looks = Subject(torch.from_numpy(z), standardised(np.stack([look_traits(row) for row in z])), sum(PART_OF_LATENTS))
-    colors = torch.from_numpy(np.stack([Look.from_latent(row).background for row in z])).float() * 2 - 1
-    teach(mapping.appearance, [looks], lessons, (generator.background, colors), progress)
+    traits = np.stack([look_traits(row) for row in z])
+    looks = Subject(torch.from_numpy(z), standardised(traits), BATCH + SURFACE_BATCH, torch.from_numpy(traits[:, :3]) * 2 - 1)
+    teach(mapping.appearance, [looks], lessons, generator.background, progress)
     z = rng.standard_normal((lessons.draws, GEOMETRY_SIZE)).astype(np.float32)
-    shapes = Subject(torch.from_numpy(z), standardised(np.stack([shape_traits(row) for row in z])), PART_OF_LATENTS[0])
-    teach(mapping.geometry, [shapes, _surfaces(z[: lessons.heads], lessons.workers, progress)], lessons, (None, None), progress)
+    shapes = Subject(torch.from_numpy(z), standardised(np.stack([shape_traits(row) for row in z])), BATCH)
+    teach(mapping.geometry, [shapes, _surfaces(z[: lessons.heads], lessons.workers, progress)], lessons, None, progress)
     generator.update_mean()
     return generator
 
@@ -80,14 +81,11 @@ def teach(
     mapping: nn.Module,
     subjects: Sequence[Subject],
     lessons: Lessons,
-    background: tuple[FullyConnected | None, Tensor | None] = (None, None),
+    layer: FullyConnected | None = None,
     progress: bool = True,
 ) -> None:
-    """Fit `mapping` so that linear readings of w (thrown away afterwards) tell every trait; mean squared error, cosine rate.
-
-    `background`: the layer whose tanh is the background's colour, and those colours `[N,3]` of the first subject.
-    """
-    layer, colors = background
+    """Fit `mapping` so that linear readings of w (thrown away afterwards) tell every trait, and the tanh of `layer` the background of the
+    subjects that have one; mean squared error, cosine rate."""
     width = mapping(subjects[0].z[:1]).shape[1]
     readings = [FullyConnected(width, subject.traits.shape[1]) for subject in subjects]
     parameters = [*mapping.parameters(), *(p for reading in readings for p in reading.parameters())]
@@ -102,8 +100,8 @@ def teach(
             chosen = torch.randint(len(subject.z), (subject.batch,), generator=random)
             w = mapping(subject.z[chosen])
             loss = loss + (reading(w) - subject.traits[chosen]).square().mean()
-            if layer is not None and colors is not None and subject is subjects[0]:
-                loss = loss + 10 * (layer(w).tanh() - colors[chosen]).square().mean()
+            if layer is not None and subject.background is not None:
+                loss = loss + 10 * (layer(w).tanh() - subject.background[chosen]).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -132,4 +130,4 @@ def _surfaces(z: np.ndarray, workers: int, progress: bool) -> Subject:
             built = map(surface_traits, z)
         found = list(tqdm(built, total=len(z), unit="head", desc="surfaces", disable=not progress))
     parts = [components(np.stack([item[name] for item in found]), count) for name, count in COMPONENTS.items()]
-    return Subject(torch.from_numpy(z), torch.cat(parts, dim=1), PART_OF_LATENTS[1])
+    return Subject(torch.from_numpy(z), torch.cat(parts, dim=1), SURFACE_BATCH)

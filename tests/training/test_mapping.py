@@ -42,7 +42,7 @@ def test_the_background_is_learnt_with_the_mapping() -> None:
     z = torch.randn(1000, 2)
     colors = torch.stack([z[:, 0].tanh(), z[:, 1].tanh(), (z[:, 0] * z[:, 1]).tanh()], dim=1) * 0.8
     mapping, layer = PlainMapping(2, 16, 2, 0.1), FullyConnected(16, 3)
-    teach(mapping, [Subject(z, standardised(z.numpy()), 256)], Lessons(steps=400), (layer, colors), progress=False)
+    teach(mapping, [Subject(z, standardised(z.numpy()), 256, colors)], Lessons(steps=400), layer, progress=False)
     with torch.no_grad():
         assert (layer(mapping(z)).tanh() - colors).square().mean() < 0.005
 
