@@ -279,7 +279,9 @@ HANDLERS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if all went well, 2 for a mistake of the user, 130 after Ctrl-C."""
-    args = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    args = build_parser().parse_args(words)
+    args.words = words
     try:
         _check_outputs(args)
         getattr(import_module(HANDLERS[args.command]), args.command)(args)

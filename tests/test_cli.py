@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -301,11 +302,12 @@ def test_a_grid_of_fits_is_asked_for_by_options(
     monkeypatch.setattr(benchmarks, "import_module", lambda name: SimpleNamespace(run=run))
     base = ["benchmark", "adapt", "--generator", model, "--device", "cpu"]
     grid = ["--layout", "eyes-19", "--shots", "1,5", "--variants", "full, oracle", "--seeds", "2", "--identities", "4", "--limit", "3"]
-    assert main([*base, *grid, "--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "plots" / "f.png")]) == 0
+    words = [*base, *grid, "--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "plots" / "f.png")]
+    assert main(words) == 0
     assert asked["grid"] == Grid(EYES_19, (1, 5), ("full", "oracle"), 2, 4, limit=3)
     assert asked["progress_file"] == tmp_path / "f.json.progress.jsonl"
     told = json.loads((tmp_path / "f.json").read_text())
-    assert told["rows"] == [row] and told["command"].startswith("fface-hub ")
+    assert told["rows"] == [row] and told["command"] == shlex.join(["fface-hub", *words])
     assert Image.open(tmp_path / "plots" / "f.png").format == "PNG"
     assert "variant full  shots 5  miou 0.5000" in capsys.readouterr().out
     assert "no variant 'best'" in refused([*base, "--variants", "best"], capsys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +32,7 @@ def benchmark(args: Namespace) -> None:
     with progress(args.name) as callback:
         figures = find_benchmark(args.name)(generator, callback=callback, **options)
     if args.name == "adapt":
-        figures["command"] = shlex.join(["fface-hub", *sys.argv[1:]])
+        figures["command"] = shlex.join(["fface-hub", *args.words])
     write_json(figures, args.json)
     _tell(figures)
     if args.plot is not None and figures["rows"]:
