@@ -132,6 +132,11 @@ class RayCache:
         return torch.cat([self.logits(adapter, views, picks).argmax(-1)[0] for picks in every.split(RAYS_AT_ONCE, dim=1)])
 
 
+def own_logits(features: Tensor, geometry: Tensor, directions: Tensor) -> Tensor:
+    """The generator's own labelling, as an adapter would give it."""
+    return geometry[..., 1:]
+
+
 def _check_size(size: float, limit: int) -> None:
     if size > limit:
         raise ModelError(

@@ -15,8 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from fface_hub.adapters.cache import own_logits
 from fface_hub.adapters.fit import fit
 from fface_hub.adapters.mixing import Mixing
 from fface_hub.adapters.plan import FitSettings
@@ -218,7 +217,7 @@ class _Bench:
         """Fit and measure."""
         layout, samples = self.grid.layout, self._samples(one, report)
         if samples is None:
-            scores = self.held_out.scores(_own_logits, layout, starting_table(self.generator.layout, layout))
+            scores = self.held_out.scores(own_logits, layout, starting_table(self.generator.layout, layout))
             return _record(one, scores, layout, 0.0)
         report({"shots": one.shots, "seed": one.seed})
         start = time.perf_counter()
@@ -239,11 +238,6 @@ class _Bench:
             "sight": asdict(self.grid.sight),
             "settings": {name: asdict(self.settings(Run(name, 10, 0))) for name in self.grid.variants if name != "fixed-layout"},
         }
-
-
-def _own_logits(features: Tensor, geometry: Tensor, directions: Tensor) -> Tensor:
-    """The generator's own labelling, as an adapter would give it."""
-    return geometry[..., 1:]
 
 
 def _record(one: Run, scores: Scores, layout: Layout, seconds: float) -> dict[str, Any]:
