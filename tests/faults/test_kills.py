@@ -1,0 +1,49 @@
+"""A kill (signal 9) in the middle of a save, of a training run or of a fit leaves what was there before or what was to come, whole, and the
+next save leaves no litter (kills.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import Findings
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are what is killed")
+SAVES = [15, pytest.param(50, marks=pytest.mark.slow, id="full")]
+RUNS = [10, pytest.param(50, marks=pytest.mark.slow, id="full")]
+FITS = [4, pytest.param(50, marks=pytest.mark.slow, id="full")]
+
+
+def kill(kind: str, count: int, room: Path) -> Findings:
+    """What a process found that kills others."""
+    command = [sys.executable, "-m", "tests.faults.kills", kind, str(count), str(room)]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stdout)
+    found = Findings(**json.loads(done.stdout.splitlines()[-1]))
+    assert found.killed >= count and found.old + found.new + found.absent >= found.killed
+    return found
+
+
+@pytest.mark.parametrize("count", SAVES)
+def test_a_killed_save_leaves_the_old_model_or_the_new_one(count: int, tmp_path: Path) -> None:
+    found = kill("model", count, tmp_path)
+    assert found.old and found.new and found.whole
+
+
+@pytest.mark.parametrize("count", RUNS)
+def test_killed_training_goes_on_as_if_it_had_never_been_killed(count: int, tmp_path: Path) -> None:
+    found = kill("training", count, tmp_path)
+    assert found.new and found.whole
+
+
+@pytest.mark.parametrize("count", FITS)
+def test_a_killed_fit_leaves_the_old_adapter_or_the_new_one(count: int, tmp_path: Path) -> None:
+    kill("adapt", count, tmp_path)
