@@ -14,8 +14,9 @@ import torch
 
 from fface_hub.doors import read_json, save_label_map
 from fface_hub.errors import ModelError
+from fface_hub.files import current_folder, is_folder, replaced_folder
 from fface_hub.generators.base import Generator, Rendering
-from fface_hub.inversion.inversion import Inversion
+from fface_hub.inversion.inversion import FILES, Inversion
 from fface_hub.layouts import Layout
 from fface_hub.rendering.export import save_png
 
@@ -46,7 +47,7 @@ def load_face(source: str, generator_id: str, device: torch.device) -> Face:
 
     A folder names its own generator; `generator_id` is for seeds. Raises `ModelError`.
     """
-    folder = Path(source)
+    folder = current_folder(Path(source)) if is_folder(Path(source)) else Path(source)
     if source.isdecimal() and not folder.exists():
         if int(source) >= 2**31:
             raise ModelError(f"The seed {source[:30]} is too large: use a whole number below {2**31}.")
@@ -66,9 +67,10 @@ def load_face(source: str, generator_id: str, device: torch.device) -> Face:
 
 
 def save_face(folder: Path, face: Face, rendering: Rendering, layout: Layout) -> None:
-    """Write `face` and its `rendering`, whose labels are of `layout`. Raises `OSError`."""
-    face.inversion.save(folder, face.original)
-    save_png(rendering.image[0], folder / "picture.png")
-    save_label_map(rendering.labels[0].cpu(), layout, folder / "labels.png")
+    """Write `face` and its `rendering`, whose labels are of `layout`, in one step. Raises `OSError`; then all is as before."""
     name = str(Path(face.generator_id).resolve()) if Path(face.generator_id).is_dir() else face.generator_id
-    (folder / RECORD).write_text(json.dumps({"generator": name}) + "\n", encoding="utf-8")
+    with replaced_folder(folder, FILES) as new:
+        face.inversion.write(new, face.original)
+        save_png(rendering.image[0], new / "picture.png")
+        save_label_map(rendering.labels[0].cpu(), layout, new / "labels.png")
+        (new / RECORD).write_text(json.dumps({"generator": name}) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fface_hub.cameras import Camera
 from fface_hub.doors import read_json, read_tensors
 from fface_hub.errors import ModelError
-from fface_hub.files import replaced_folder, write_tensors
+from fface_hub.files import current_folder, replaced_folder, write_tensors
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.align import FaceCrop
 from fface_hub.inversion.backdrop import Backdrop, BackdropScene
@@ -28,6 +28,7 @@ CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE = (
     "tuning.safetensors",
     "backdrop.safetensors",
 )
+FILES = (CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,13 @@ class Inversion:
         return scene if self.backdrop is None else BackdropScene(scene, self.backdrop)
 
     def save(self, folder: str | Path, original: Generator) -> None:
-        """Write into `folder`: latents, camera, backdrop and what tuning changed in `original` (float16 differences). Never the photo."""
+        """Write into `folder`, in one step: latents, camera, backdrop and what tuning changed in `original` (float16 differences). Never
+        the photo. Other files there are kept. Raises `OSError`; then all is as before."""
+        with replaced_folder(folder, FILES) as new:
+            self.write(new, original)
+
+    def write(self, folder: Path, original: Generator) -> None:
+        """Write the files of `save` into a folder that is there."""
         config = {
             "version": VERSION,
             "fingerprint": original.fingerprint,
@@ -62,13 +69,12 @@ class Inversion:
             "losses": dict(self.losses),
             "seconds": self.seconds,
         }
-        with replaced_folder(folder) as new:
-            (new / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False), encoding="utf-8")
-            self.latents.save(new / LATENTS_FILE)
-            write_tensors(_differences(original, self.generator), new / TUNING_FILE)
-            if self.backdrop is not None:
-                tensors = {"texture": self.backdrop.texture.half(), "camera": self.backdrop.camera.to_vector()[0]}
-                write_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, new / BACKDROP_FILE)
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False), encoding="utf-8")
+        self.latents.save(folder / LATENTS_FILE)
+        write_tensors(_differences(original, self.generator), folder / TUNING_FILE)
+        if self.backdrop is not None:
+            tensors = {"texture": self.backdrop.texture.half(), "camera": self.backdrop.camera.to_vector()[0]}
+            write_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, folder / BACKDROP_FILE)
 
     @staticmethod
     def load(folder: str | Path, generator: Generator) -> Inversion:
@@ -76,7 +82,7 @@ class Inversion:
 
         Raises `ModelError` for another generator, and for damaged files.
         """
-        folder = Path(folder)
+        folder = current_folder(Path(folder))
         config = read_json(folder / CONFIG_FILE)
         if not isinstance(config, dict) or config.get("version") != VERSION or not _is_numbers(config.get("camera"), 25):
             raise ModelError(f"The folder '{folder.name}' holds no inversion that this program can read: invert the photo again.")
