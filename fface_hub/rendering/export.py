@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -24,15 +22,15 @@ MARK = "This face is computer-made (fface-hub)."
 
 @contextmanager
 def _replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the place of `path` at the end, or vanishes on an error."""
+    """A temporary path in the same folder that takes the place of `path` at the end, or vanishes on an error.
+
+    Its name follows from that of `path`, so that the next one writes over what a killed one has left.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".writing-{target.name}")
     try:
         yield temporary
-        temporary.chmod(0o644)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

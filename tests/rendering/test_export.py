@@ -38,6 +38,22 @@ def test_a_picture_is_marked_as_computer_made(tmp_path: Path) -> None:
         assert picture.getpixel((0, 0)) == (0, 128, 255)
 
 
+def test_what_a_killed_save_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    picture = torch.zeros(3, 4, 4)
+
+    class Killed(BaseException):
+        """Stands for a kill: nothing is tidied up after it."""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            save_png(picture, tmp_path / "face.png")
+    assert len(list(tmp_path.iterdir())) == 1 and not (tmp_path / "face.png").exists()
+    save_png(picture, tmp_path / "face.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["face.png"]
+
+
 def test_odd_sides_become_even(tmp_path: Path) -> None:
     save_mp4(torch.zeros(2, 3, 33, 35), tmp_path / "odd.mp4")
     with av.open(str(tmp_path / "odd.mp4")) as film:
