@@ -1,4 +1,4 @@
-"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark | check`, or
+"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark | convert | check`, or
 `python -m fface_hub.cli`.
 
 Only the grammar is here, and what happens to errors: every mistake of the user is one sentence on stderr and exit code 2; an interrupt
@@ -179,6 +179,25 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
+def _add_convert(commands: argparse._SubParsersAction) -> None:
+    """The conversion of official checkpoints."""
+    parser = commands.add_parser(
+        "convert",
+        help="official checkpoint → model",
+        description="Make a model folder of a checkpoint that you downloaded: EG3D's ffhq512-64, ffhq512-128, ffhqrebalanced512-64, "
+        "ffhqrebalanced512-128 and afhqcats512-128, NeRFFaceEditing's (.pkl), or one that FFaceNeRF saved (.pth), whose adapter goes into "
+        "a second folder, OUT-adapter. Nothing in the file is run. Its licence goes on to the result, whose README.md says which: EG3D's "
+        "allows non-commercial use only.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the checkpoint: .pkl or .pth")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the generator; an adapter is written to OUT-adapter")
+    parser.add_argument("--push", metavar="ORG/NAME", help="upload it too, privately; an adapter goes to ORG/NAME-adapter")
+    parser.add_argument(
+        "--layout", metavar="NAME", help="layout of FFaceNeRF's adapter, a published name or layout.json (by its classes and FILE's name)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was converted and what was left out to FILE")
+
+
 def _add_check(commands: argparse._SubParsersAction) -> None:
     """The audit of strangers' models."""
     parser = commands.add_parser(
@@ -260,6 +279,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_faces(commands)
     _add_samples(commands)
     _add_models(commands)
+    _add_convert(commands)
     _add_check(commands)
     return parser
 
@@ -273,6 +293,7 @@ HANDLERS = {
     "adapt": "fface_hub.commands.models",
     "train": "fface_hub.commands.models",
     "benchmark": "fface_hub.commands.benchmarks",
+    "convert": "fface_hub.commands.convert",
     "check": "fface_hub.commands.check",
 }
 
@@ -305,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check_outputs(args: argparse.Namespace) -> None:
     """`FFaceError` if `--out` or `--json` could not be written: better said now than after hours of work that is lost with it."""
     for option, path, folder in (
-        ("--out", getattr(args, "out", None), True),
+        ("OUT" if args.command == "convert" else "--out", getattr(args, "out", None), True),
         ("--json", getattr(args, "json", None), False),
         ("--sweep", getattr(args, "sweep", None), False),
         ("--plot", getattr(args, "plot", None), False),

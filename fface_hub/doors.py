@@ -1,6 +1,7 @@
 """The three doors through which untrusted bytes enter: one image reader, one weights reader, one strict JSON reader.
 
-Nothing else in the program opens a file that a user or the Hub provided.
+Nothing else in the program opens a file that a user or the Hub provided, but for the checkpoints and annotations of others that are being
+converted (`fface_hub.hub.saved`).
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def read_tensors(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None 
         with safe_open(path, framework="pt", device="cpu") as file:
             keys = list(file.keys())
             if shapes is not None:
-                _check_shapes({key: tuple(file.get_slice(key).get_shape()) for key in keys}, shapes, name)
+                check_shapes({key: tuple(file.get_slice(key).get_shape()) for key in keys}, shapes, name)
             for key in keys:
                 if file.get_slice(key).get_dtype() not in TENSOR_TYPES:
                     raise ModelError(
@@ -170,7 +171,8 @@ def _is_finite(tensor: Tensor) -> bool:
     return all(bool(part.isfinite().all()) for part in tensor.flatten().split(VALUES_AT_ONCE))
 
 
-def _check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], name: str) -> None:
+def check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], name: str) -> None:
+    """`ModelError` unless the weights `found` in the file `name` are those that are `wanted`, by their keys and shapes."""
     if missing := sorted(set(wanted) - set(found)):
         raise ModelError(
             f"'{name}' lacks {len(missing)} of {len(wanted)} weights, the first being {missing[0]!r}: it does not belong to its config."

@@ -70,13 +70,14 @@ class Model(ModelMixin, ConfigMixin):
     """Base of generators, adapters and encoders. The constructor's arguments, under `@register_to_config`, are the config.
 
     `model_id` is the bundled name or Hub id it was loaded from (None otherwise). `origin` is None, or for a tuned copy the fingerprint of
-    the published weights it started from. Constructors must not read values of their own tensors: shapes are first checked on the meta
-    device.
+    the published weights it started from. `release` names the official release that the weights were converted from, whose licence they
+    keep. Constructors must not read values of their own tensors: shapes are first checked on the meta device.
     """
 
     config_name = CONFIG_NAME
     model_id: str | None = None
     origin: str | None = None
+    release: str | None = None
     _stamped: tuple[int, str] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -148,6 +149,8 @@ class Model(ModelMixin, ConfigMixin):
         config: dict[str, Any] = {"_class_name": type(self).__name__, **self.arguments}
         if self.origin is not None:
             config["_origin"] = self.origin
+        if self.release is not None:
+            config["_release"] = self.release
         check_arguments(type(self), config)
         state = {key: _cast(value.detach(), dtype).cpu().contiguous().clone() for key, value in self.state_dict().items()}
         for key, value in state.items():
@@ -194,7 +197,7 @@ def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, 
     tensors = read_weights(folder, source.weights_name, cls, arguments)
     model = build(cls, arguments)
     _fill(model, tensors, dtype)
-    model.origin = raw.get("_origin")
+    model.origin, model.release = raw.get("_origin"), raw.get("_release")
     model.model_id = source.id if isinstance(source.id, str) and (is_bundled_name(source.id) or is_hub_id(source.id)) else None
     try:
         model.to(device).eval()

@@ -21,6 +21,7 @@ CONNECTING = 15.0  # a Hub that does not take the connection within these second
 MAX_DOWNLOAD = 2_000_000_000
 """Bytes of one model or sample set that are downloaded; what is larger is refused before its first byte."""
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+CONVERT = "An official one of EG3D, NeRFFaceEditing or FFaceNeRF becomes a model by 'fface-hub convert FILE OUT'."
 
 Action = Literal["load", "push"]
 Kind = Literal["model", "dataset"]
@@ -124,7 +125,7 @@ def _check_listed(id: str, kind: Kind, paths: list[str], sizes: dict[str, int]) 
         if pickles and kind == "model":
             raise ModelError(
                 f"The model '{id}' has no safetensors weights ('{missing[-1]}'), only {pickles[0][:80]!r}, which is never read since "
-                "pickled files can run code: ask its author for safetensors."
+                f"pickled files can run code: ask its author for safetensors. {CONVERT}"
             )
         raise ModelError(f"The repository '{id}' has no file '{missing[0]}': it does not hold a {NOUNS[kind]} of this program.")
     if (total := sum(sizes[path] for path in paths)) > MAX_DOWNLOAD:

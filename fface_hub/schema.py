@@ -12,7 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from fface_hub.errors import FFaceError, ModelError
 
 _OUTSIDE_REFERENCE = re.compile(r"://|\\|\.\.|^[/~]|^[A-Za-z]:")
-_PRIVATE_KEYS = {"_class_name", "_diffusers_version", "_origin"}
+_PRIVATE_KEYS = {"_class_name", "_diffusers_version", "_origin", "_release"}
+RELEASES = ("eg3d", "nerffaceediting", "ffacenerf")
+"""Published releases that weights may have been converted from, which decides on their licence (see `fface_hub.hub.releases`)."""
 
 
 def check_arguments(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +32,8 @@ def check_arguments(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(f"The config is for the class {str(config['_class_name'])[:60]!r}, not {cls.__name__}.")
     if (origin := config.get("_origin")) is not None and not (isinstance(origin, str) and re.fullmatch("[0-9a-f]{64}", origin)):
         raise ModelError("The config's '_origin' must be a fingerprint of 64 hexadecimal digits.")
+    if config.get("_release") not in (None, *RELEASES):
+        raise ModelError(f"The config's '_release' must be one of {', '.join(RELEASES)}.")
     for key in ("_diffusers_version", "_use_default_values"):  # read by nothing here, but a config points nowhere
         _check_value(config.get(key), key.lstrip("_"))
     hints = get_type_hints(cls.__init__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from fface_hub.doors import read_json
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder, is_folder
-from fface_hub.remote import PICKLE_SUFFIXES, Kind, fetch
+from fface_hub.remote import CONVERT, PICKLE_SUFFIXES, Kind, fetch
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONFIG_NAME = "config.json"
@@ -70,6 +70,10 @@ def locate(source: Source) -> Path:
     """The local folder that holds the model, downloaded first if it is on the Hub. `ModelError` with what to do."""
     check_parts(source)
     id = source.id
+    if Path(id).suffix.lower() in PICKLE_SUFFIXES and not is_folder(Path(id)):
+        raise ModelError(
+            f"{str(id)[-80:]!r} is a pickled checkpoint, which is never loaded as it is, since pickled files can run code. {CONVERT}"
+        )
     if isinstance(id, str) and is_bundled_name(id):
         folder = CHECKPOINTS / id
         if not (folder / CONFIG_NAME).is_file():
@@ -109,7 +113,8 @@ def model_file(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLE_SUFFIXES) if folder.is_dir() else []
-        hint = f" {pickles[0][:80]!r} is never read, since pickled files can run code: ask for safetensors weights." if pickles else ""
+        never = "is never read, since pickled files can run code: ask for safetensors weights."
+        hint = f" {pickles[0][:80]!r} {never} {CONVERT}" if pickles else ""
         raise ModelError(f"The model folder '{folder.name}' has no file '{name}'.{hint or ' Choose a folder that a model was saved to.'}")
     return inside(folder, path)
 

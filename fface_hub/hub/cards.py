@@ -15,6 +15,7 @@ from typing import Any
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.doors import read_json
 from fface_hub.generators.base import Generator
+from fface_hub.hub.releases import RELEASES
 from fface_hub.layouts import Layout
 from fface_hub.models import Model
 from fface_hub.sources import CHECKPOINTS, bundled_names, is_bundled_name, is_hub_id
@@ -47,7 +48,7 @@ from fface_hub import Generator, orbit, render
 
 generator = Generator.from_pretrained("$id")
 views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolution=64)
-views.image  # [5,3,64,64] in [-1, 1]; views.labels, views.depth and views.opacity belong to it"""
+views.image  # [5,3,$side,$side] in [-1, 1]; views.labels, views.depth and views.opacity belong to it"""
 ADAPTER_USAGE = """\
 from fface_hub import Adapter, Generator, orbit, render
 
@@ -57,13 +58,17 @@ views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolutio
 views.labels  # [5,64,64], ids of the classes below"""
 
 
-def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None, picture: str | None = None) -> str:
+def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None, picture: str | None = None, provenance: str = "") -> str:
     """The card (`README.md`) of `model` under the name or Hub id `id`: metadata for the Hub, then sections in Markdown.
 
     `results` maps a benchmark to its figures; numbers become the Hub's evaluation results, nested tables stay in their JSON file.
-    `picture` is the name of a preview that lies beside the card.
+    `picture` is the name of a preview that lies beside the card. `provenance` says in Markdown from which file converted weights come.
     """
     facts = _adapter_facts(model, id) if isinstance(model, Adapter) else _model_facts(model, id)
+    facts["license"] = "Apache-2.0."
+    if model.release is not None:
+        release = RELEASES[model.release]
+        facts |= {"made": " ".join(filter(None, (release.made, provenance))), "limits": release.limits, "license": release.license}
     facts["picture"] = f"\n\n![A face from three sides, its labels, and their classes]({picture})" if picture else ""
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         facts, title=id.split("/")[-1], measured=_measured(results or {}), fingerprint=model.fingerprint
@@ -86,13 +91,22 @@ def _metadata(model: Model, id: str, results: Mapping[str, Any]) -> str:
         library_name="fface-hub",
         pipeline_tag=task,
         tags=["face-editing", "3d", "fface-adapter" if adapter else "fface-generator"],
-        license="apache-2.0",
+        **_license(model),
         base_model=shown_id(model.config["generator_id"]) if adapter else None,
         base_model_relation="adapter" if adapter else None,
         model_name=id.split("/")[-1] if figures else None,
         eval_results=figures or None,
     )
     return data.to_yaml()
+
+
+def _license(model: Model) -> dict[str, str]:
+    """The licence, in the words of the Hub's metadata."""
+    if model.release is None:
+        return {"license": "apache-2.0"}
+    release = RELEASES[model.release]
+    link = {} if release.license_link is None else {"license_link": release.license_link}
+    return {"license": "other", "license_name": release.license_name, **link}
 
 
 def _numbers(table: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -160,7 +174,7 @@ def _model_facts(model: Model, id: str) -> dict[str, str]:
     classes = f"\n\n{layout_table(layout)}" if isinstance(layout, Layout) else ""
     return {
         "summary": f"A {kind} of the family `{type(model).__name__}`.",
-        "usage": Template(GENERATOR_USAGE).substitute(id=id),
+        "usage": Template(GENERATOR_USAGE).substitute(id=id, side=512 if model.arguments.get("superresolution") else 64),
         "details": f"{count:,} parameters.\n\n" + _table(["setting", "value"], settings) + classes,
         "made": "Trained by volume rendering on rendered heads, whose pictures, labels and depths are known exactly; no photograph of a "
         "person was used. Identities with seeds from 1,000,000 were never trained on.",

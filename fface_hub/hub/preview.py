@@ -62,7 +62,8 @@ def _faces(generator: Generator, adapter: Adapter | None) -> list[Image.Image]:
         scene = generator.scene(generator.sample(1, SEED))
         views = render(scene, orbit(3).to(scene.device), SIDE, adapter=adapter)
     layout = generator.layout if adapter is None else adapter.layout
-    return [to_image(strip(views.image)), to_image(strip(labels_to_image(views.labels, layout)))]
+    pictures, labels = to_image(strip(views.image)), to_image(strip(labels_to_image(views.labels, layout)))
+    return [pictures.resize(labels.size), labels]  # super-resolved pictures are larger
 
 
 def _legend(layout: Layout) -> Image.Image:

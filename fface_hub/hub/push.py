@@ -26,18 +26,19 @@ def push_model(
     revision: str | None = None,
     message: str | None = None,
     results: Mapping[str, Any] | None = None,
+    provenance: str = "",
 ) -> str:
     """Create the repository `org/name` if it is not there, upload what changed in one commit, and return its URL.
 
-    `results` are measured figures for the card, as in `hub.cards`. A branch `revision` is created if need be. Raises `ModelError`; then
-    the repository is as it was, since nothing is visible before the commit.
+    `results` are measured figures for the card, and `provenance` says where converted weights come from, as in `hub.cards`. A branch
+    `revision` is created if need be. Raises `ModelError`; then the repository is as it was, since nothing is visible before the commit.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
     if not is_hub_id(repo_id):
         raise ModelError(f"'{repo_id[:80]}' is not a valid Hub id: write it as 'org/name'.")
     picture = preview(model)
-    card = model_card(model, repo_id, results, PREVIEW if picture is not None else None)
+    card = model_card(model, repo_id, results, PREVIEW if picture is not None else None, provenance)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         model.save_pretrained(folder)

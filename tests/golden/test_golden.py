@@ -1,4 +1,7 @@
-"""The tri-plane generator is the same function as the original networks, stage by stage (see README.md beside this file)."""
+"""The tri-plane generator is the same function as the original networks, stage by stage (see README.md beside this file).
+
+It gets its weights as an official one does: from a checkpoint of the original's structure, through the converter.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,11 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
 from fface_hub.generators.base import Rendering
 from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.hub.convert import convert
 from fface_hub.latents import Latents
 from fface_hub.layouts import EYES_19
 from fface_hub.rendering.renderer import Sampling, render
+from tests.hub.standins import Official
 
 HERE = Path(__file__).parent
 SAMPLING = Sampling(coarse=12, fine=12)
@@ -57,26 +62,36 @@ def split(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor
 
 
 @pytest.fixture(scope="module", params=["eg3d_tiny", "nfe_eyes_tiny"])
-def golden(request: pytest.FixtureRequest) -> Golden:
-    """One of the two golden networks."""
+def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    """One of the two golden networks: a pickle as EG3D's, and a whole module as FFaceNeRF's, converted and loaded."""
     name: str = request.param
     settings = json.loads((HERE / f"{name}.json").read_text())["init_kwargs"]
-    generator_state, adapter_state = split(golden_state(name))
-    generator = TriplaneGenerator(
-        channel_base=settings["channel_base"],
-        channel_max=settings["channel_max"],
-        decoder="disentangled" if adapter_state else "eg3d",
-        superresolution_clamp=settings["conv_clamp"],
+    folder = tmp_path_factory.mktemp(name)
+    official, state = Official(folder / "canary"), golden_state(name)
+    file = folder / ("ffhq512-64.pkl" if name == "eg3d_tiny" else "ckpt_eyes_10.pth")
+    file.write_bytes(
+        official.pickled(state, settings=settings["rendering_kwargs"]) if name == "eg3d_tiny" else official.module(state, mode="eyes")
     )
-    generator.load_state_dict(generator_state, strict=True)
-    adapter = None
+    convert(file, folder / "model")
+    assert not official.canary.exists()
+    generator, adapter = TriplaneGenerator.from_pretrained(folder / "model"), None
+    generator_state, adapter_state = split(state)
+    assert_equal(generator, generator_state)
     if adapter_state:
-        adapter = Adapter(layout=EYES_19.to_dict(), generator_id="golden", generator_fingerprint=generator.fingerprint)
-        adapter.load_state_dict(adapter_state, strict=True)
+        adapter = Adapter.from_pretrained(folder / "model-adapter")
+        assert_equal(adapter, adapter_state)
+        assert adapter.layout == EYES_19
+        adapter.check(generator)
     expected = load_file(HERE / f"{name}.safetensors")
     with torch.no_grad():
         latents = generator.map(expected["z"], expected["camera_conditioning"], truncation=0.7)
     return Golden(generator, adapter, expected, latents)
+
+
+def assert_equal(model: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    """The converter changes no number."""
+    found = model.state_dict()
+    assert found.keys() == state.keys() and all(torch.equal(found[key], value) for key, value in state.items())
 
 
 def difference(a: Tensor, b: Tensor) -> float:
