@@ -16,7 +16,8 @@ from fface_hub.errors import OptimisationError
 @dataclass(frozen=True)
 class Step:
     """One finished step: `index` counts from 1 to `total`, and is 0 while the work is prepared; `losses` by name; `preview [3,h,w]` in
-    [-1, 1], on some steps only.
+    [-1, 1], on some steps only. What takes long between two steps tells the first one's index again, without losses, so that all work can
+    be stopped within half a second.
 
     `best` is what the work would return if it were stopped now. A callback that stops it by raising `CancelledError` keeps that.
     """
@@ -34,6 +35,11 @@ class Step:
 
 
 Callback = Callable[[Step], None]
+
+
+def between(callback: Callback | None, index: int, total: int) -> Callable[[], None] | None:
+    """What a renderer calls after each chunk of rays, so that work that has done `index` of `total` steps can be stopped there."""
+    return None if callback is None else lambda: callback(Step(index, total, {}))
 
 
 _LOCK = threading.Lock()

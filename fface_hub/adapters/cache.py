@@ -80,8 +80,8 @@ class RayCache:
 
         With `epsilon` 0 labels and losses are those of rendering with the same `sampling`, up to rounding. A jitter is drawn once per ray.
         `dtype` is that of the values: float16 halves the memory; reading it is no faster and no slower, so a fit, which need not save,
-        takes float32. `callback` is told the bytes so far after every view and may raise `CancelledError`. Raises `ModelError` as soon as
-        it is clear that more than `limit` bytes would be needed, `OptimisationError` for scenes with numbers that are not finite.
+        takes float32. `callback` is told the bytes so far after every chunk of rays and may raise `CancelledError`. Raises `ModelError` as
+        soon as it is clear that more than `limit` bytes would be needed, `OptimisationError` for scenes with numbers that are not finite.
         """
         blocks: list[tuple[Tensor, ...]] = []
         features, size = 0, 0
@@ -98,9 +98,9 @@ class RayCache:
                 empty = (1 - weights.sum(-1)) * scene.empty_logit
                 blocks.append((torch.cat(parts, dim=-1).to(dtype), weights[keep], keep.sum(-1)[0], direction[0], empty[0]))
                 size += sum(block.nbytes for block in blocks[-1])
+                if callback is not None:
+                    callback(size)
             _check_size(size * len(views) / (number + 1), limit)
-            if callback is not None:
-                callback(size)
         values, weights, counts, directions, empty = (torch.cat(column) for column in zip(*blocks, strict=True))
         return cls(values, weights, counts, (directions, empty), (len(views), views.pixels.shape[1], features))
 

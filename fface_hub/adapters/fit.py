@@ -60,8 +60,8 @@ def fit(
     Against `fit_reference` with the same settings and no jitter, losses differ by rounding at ε = 0 (2e-7) and by less than 1 % at the
     default (on the bundled generator the cross-entropy of a fitted adapter by .6 %, and no label of 8,192).
 
-    `generator_id` (None: the id it was loaded by) is noted in the adapter for people. `callback` gets a `Step` of index 0 after each view
-    that is marched, with `cache_mb` in the place of losses, then one after each step: `loss`, `cross_entropy`, `overlap` and, with
+    `generator_id` (None: the id it was loaded by) is noted in the adapter for people. `callback` gets a `Step` of index 0 after each chunk
+    of rays that is marched, with `cache_mb` in the place of losses, then one after each step: `loss`, `cross_entropy`, `overlap` and, with
     left-out samples, their latest `miou`; every fiftieth and the last have a preview, the labels of one sample (a left-out one if there is
     any). Its `best` is the adapter so far, or the one with the best left-out mIoU, which is also what is returned.
 
@@ -116,10 +116,18 @@ class _Rendered:
 class _Judge:
     """Looks at whole pictures while a fit goes on: left-out mIoU, the best adapter by it, whether it still rises; and a preview."""
 
-    def __init__(self, generator: Generator, shown: Faces, left_out: bool, layout: Layout, settings: FitSettings) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        shown: Faces,
+        left_out: bool,
+        layout: Layout,
+        settings: FitSettings,
+        callback: Callable[[int], None],
+    ) -> None:
         still = replace(settings, jitter=False).sampling()  # as `render` does it
         self.shown = shown.at_most(JUDGED)
-        self.cache = RayCache.build(generator, self.shown.views(), still, settings.epsilon)
+        self.cache = RayCache.build(generator, self.shown.views(), still, settings.epsilon, callback=callback)
         self.left_out, self.layout, self.patience = left_out, layout, settings.patience
         self.best: Adapter | None = None
         self.miou: float | None = None  # the latest
@@ -162,7 +170,11 @@ def _fit(
     random = torch.Generator().manual_seed(settings.seed)
     faces, left_out = leave_out(gather(samples, generator, layout, settings.resolution), settings.left_out, random)
 
-    def looked(size: int) -> None:
+    size = 0
+
+    def looked(now: int | None) -> None:
+        nonlocal size
+        size = size if now is None else now
         if callback is not None:
             callback(Step(0, settings.steps, {"cache_mb": size / 1e6}))
 
@@ -175,9 +187,9 @@ def _fit(
         source = look(generator, training.views, settings, looked)
         judge = None
         if left_out is not None:
-            judge = _Judge(generator, left_out, True, layout, settings)
+            judge = _Judge(generator, left_out, True, layout, settings, lambda _: looked(None))
         elif callback is not None:
-            judge = _Judge(generator, faces[torch.tensor([0])], False, layout, settings)
+            judge = _Judge(generator, faces[torch.tensor([0])], False, layout, settings, lambda _: looked(None))
         _train(adapter, source, training, settings, random, judge, callback)
     return _best(adapter, judge).eval()
 

@@ -144,7 +144,8 @@ def edit(
     With `original_labels`, the map that the user painted over, only pixels that differ from it are targets; without, all of the map is, so
     that errors of the labelling count as painted too, as in the reference. An inversion brings its own camera and tuned generator.
 
-    `callback` gets a `Step` per step whose `best` are the best latents so far; raise `CancelledError` in it to stop. Raises `LayoutError`
+    `callback` gets a `Step` of index 0 when the picture before is there, then one per step whose `best` are the best latents so far; raise
+    `CancelledError` in it to stop. Raises `LayoutError`
     for labels that do not fit, `ModelError` for an adapter or inversion of another generator, `OptimisationError` (with `best`) for
     non-finite numbers.
     """
@@ -159,6 +160,8 @@ def edit(
         target, region = _target(target_labels, original_labels, before.labels[0], settings)
         if not region.any():
             return EditResult(subject.latents, region, target, [], before, before)
+        if callback is not None:
+            callback(Step(0, settings.steps, {}, best=subject.latents))
         pixels = before.raw[:, :3].flatten(2), target.flatten()[None], region.flatten()[None]
         task = _Task(subject, adapter, settings, *pixels)
         best, history = _optimise(task, callback)

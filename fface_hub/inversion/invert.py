@@ -51,20 +51,25 @@ def invert(
     """The face of a `photo` as latents of `generator`, seen by a camera, with a tuned copy of the generator (which itself stays as it is).
 
     A picture, file or bytes is cropped around its largest face first; a tensor `[1,3,H,W]` in [-1, 1] is taken as already framed. `camera`
-    (batch 1) replaces the guess. `callback` gets a `Step` after each step, with the inversion so far as its `best`; cancel by raising.
-    Raises `ImageError`, `FaceNotFoundError`, and `OptimisationError` (with `best`) if numbers leave the finite ones.
+    (batch 1) replaces the guess. `callback` gets a `Step` of index 0 when the face is found, then one after each step, with the inversion
+    so far as its `best`; cancel by raising. Raises `ImageError`, `FaceNotFoundError`, and `OptimisationError` (with `best`) if numbers
+    leave the finite ones.
     """
     settings = settings or InvertSettings()
     if camera is not None and len(camera) != 1:
         raise ValueError(f"an inversion takes one camera, and these are {len(camera)}")
     start = time.perf_counter()
     image, found = _framed(photo)
+    if callback is not None:
+        callback(Step(0, settings.total, {}))
     device = generator.mean_latents().geometry.device
     guess = camera or (found.camera if found else generator.default_camera)
     fit = _Fit(generator, image.to(device), guess.to(device), settings, found)
     with frozen(generator):
         fit.run(callback)
     result = fit.best()
+    if callback is not None:
+        callback(Step(settings.w_steps + settings.free_steps, settings.total, {}, best=result))
     pivot = _view(result, settings)
     solid = pivot.opacity[:, 0] > 0.5
     losses = {"psnr_before_tuning": _psnr(pivot, fit.target), "psnr_head_before_tuning": _psnr(pivot, fit.target, solid)}

@@ -6,6 +6,8 @@ the surface and all over the cube, opacity and labels must stay what they were. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +16,7 @@ from fface_hub.cameras import Camera, look_at
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.inversion import Inversion, round_differences, tuned_copy
 from fface_hub.inversion.objective import InvertSettings, grid_rays, look_up, picture_losses, ramp
-from fface_hub.progress import Callback, Step, check_finite, check_gradients
+from fface_hub.progress import Callback, Step, between, check_finite, check_gradients
 from fface_hub.rendering.compositing import sample_weights
 from fface_hub.rendering.renderer import render_rays
 
@@ -31,7 +33,7 @@ PROBE = 0.02
 class _Held:
     """Points and what the untuned scene has there: `points [1,P,1,3]`, `opacity [1,P,1]` over `PROBE`, `logits [1,P,1,K]`."""
 
-    def __init__(self, scene: Scene, camera: Camera, jitter: torch.Generator) -> None:
+    def __init__(self, scene: Scene, camera: Camera, jitter: torch.Generator, callback: Callable[[], None] | None) -> None:
         device = camera.cam2world.device
         views = look_at(torch.tensor(HELD_YAWS), torch.tensor(HELD_PITCHES)).to(device)
         near = []
@@ -42,6 +44,8 @@ class _Held:
                 for _ in range(4):
                     scatter = SHELL * torch.randn(rays.depth.shape, generator=jitter).to(device)
                     near.append((origins + (rays.depth + scatter)[..., None] * directions)[rays.opacity > 0.1])
+                if callback is not None:
+                    callback()
             anywhere = (torch.rand(sum(map(len, near)) // 2 + 1, 3, generator=jitter).to(device) * 2 - 1) * scene.bounds
             self.points = torch.cat([*near, anywhere])[None, :, None]
             parts = [_probe(scene, part) for part in self.points.split(65536, dim=1)]
@@ -74,10 +78,10 @@ def tune(generator: Generator, pivot: Inversion, target: Tensor, settings: Inver
     tuned = tuned_copy(generator)
     assert isinstance(tuned, nn.Module)  # tuned_copy refused everything else
     jitter = torch.Generator().manual_seed(settings.seed)
-    held = _Held(pivot.scene(), pivot.camera, jitter)
+    done = settings.w_steps + settings.free_steps
+    held = _Held(pivot.scene(), pivot.camera, jitter, between(callback, done, settings.total))
     current = Inversion(pivot.latents, pivot.camera, tuned, pivot.backdrop, pivot.image, pivot.crop)
     optimiser = torch.optim.Adam(tuned.parameters(), lr=settings.tuning_rate, betas=(0.9, 0.99))
-    done = settings.w_steps + settings.free_steps
     for index in range(settings.tuning_steps):
         for group in optimiser.param_groups:
             group["lr"] = settings.tuning_rate * ramp(index, settings.tuning_steps)

@@ -50,7 +50,7 @@ def extract_mesh(
     with torch.no_grad():
         grid = _density_grid(scene, resolution, chunk, callback)
         vertices, faces = _largest_piece(*_surface(grid, level, scene.bounds))
-        colors, labels = _paint(scene, vertices, _vertex_normals(vertices, faces), chunk)
+        colors, labels = _paint(scene, vertices, _vertex_normals(vertices, faces), chunk, callback)
     mesh = Mesh(vertices, faces, colors, labels)
     if mesh.volume <= 0:
         raise ModelError("The surface of this face could not be closed, so no mesh was made: try another resolution.")
@@ -110,11 +110,15 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> Tensor:
     return F.normalize(torch.from_numpy(summed).float(), dim=1)
 
 
-def _paint(scene: Scene, vertices: np.ndarray, normals: Tensor, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+def _paint(
+    scene: Scene, vertices: np.ndarray, normals: Tensor, chunk: int, callback: Callable[[], None] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Colours (uint8) and class ids of vertices, each looked at straight down its normal."""
     colors, labels = [], []
     places, normals = torch.from_numpy(vertices).to(scene.device), normals.to(scene.device)
     for points, normal in zip(places.split(chunk), normals.split(chunk), strict=True):
+        if callback is not None:
+            callback()
         samples = scene.geometry(points[None, :, None, :], -normal[None])
         rgb = scene.color(samples)[0, :, 0, :3]
         colors.append(((rgb.clamp(-1, 1) + 1) * 127.5).round().byte())

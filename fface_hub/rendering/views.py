@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from fface_hub.cameras import Camera, orbit, swing
 from fface_hub.generators.base import Rendering, Scene
 from fface_hub.layouts import Layout
-from fface_hub.progress import Callback, Step
+from fface_hub.progress import Callback, Step, between
 from fface_hub.rendering.renderer import Relabel, render
 from fface_hub.rendering.sampling import Sampling
 
@@ -27,7 +27,8 @@ def five_views(
     sampling: Sampling | None = None,
     callback: Callback | None = None,
 ) -> Rendering:
-    """The face of a `scene` (batch 1) from yaw −30°, −15°, 0, 15°, 30°: a rendering with B = 5. `callback` hears of every view."""
+    """The face of a `scene` (batch 1) from yaw −30°, −15°, 0, 15°, 30°: a rendering with B = 5. `callback` hears of every view,
+    and of every chunk of rays before it is done."""
     return _each_view(scene, orbit(5), resolution, adapter, sampling, callback)
 
 
@@ -46,11 +47,12 @@ def orbit_frames(
 def _each_view(
     scene: Scene, cameras: Camera, resolution: int, adapter: Relabel | None, sampling: Sampling | None, callback: Callback | None
 ) -> Rendering:
-    """One view after another, so that memory stays that of one view and the callback can stop the work between two."""
+    """One view after another, so that memory stays that of one view."""
     views = []
     with torch.no_grad():
         for index in range(len(cameras)):
-            view = render(scene, cameras[index].to(scene.device), resolution, sampling, adapter)
+            look = cameras[index].to(scene.device)
+            view = render(scene, look, resolution, sampling, adapter, callback=between(callback, index, len(cameras)))
             views.append(view)
             if callback is not None:
                 callback(Step(index + 1, len(cameras), {}, preview=view.image[0]))
