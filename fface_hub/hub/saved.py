@@ -221,8 +221,10 @@ class _Stream:
             storage.data = self.reader.take(storage.count * storage.dtype.itemsize)
         return value
 
-    def _declared(self, id: Any) -> Storage:
-        """The storage of a persistent id, whose numbers follow later."""
+    def _declared(self, id: Any) -> Storage | Name:
+        """The storage of a persistent id, whose numbers follow later; or the class, where that comes with its source."""
+        if isinstance(id, tuple) and len(id) == 4 and id[0] == "module" and isinstance(id[1], Name):
+            return id[1]
         dtype, key, count = _storage_id(id)
         storage = self.storages.setdefault(key, Storage(dtype, count))
         if (storage.dtype, storage.count) != (dtype, count):

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pickletools import genops
 from typing import Any, BinaryIO
 
-MAX_STEPS = 500_000
-"""Opcodes in all. Official checkpoints take about a hundred thousand."""
+MAX_STEPS = 300_000
+"""Opcodes in all. Official checkpoints take well below a hundred thousand."""
 MAX_TEXT = 4_000_000
 MAX_NAME = 300
 MAX_LINE = 100_000

@@ -191,6 +191,13 @@ class Official:
         return file.getvalue()
 
 
+def pickled_value(value: Any, protocol: int = 4) -> bytes:
+    """A plain pickle of any value."""
+    file = io.BytesIO()
+    Pickler(file, protocol).dump(value)
+    return file.getvalue()
+
+
 def official_state(generator: TriplaneGenerator, seed: int = 0) -> dict[str, Tensor]:
     """The tensors of `generator` and those that only the official modules have."""
     state = {key: value.clone() for key, value in generator.state_dict().items()}
