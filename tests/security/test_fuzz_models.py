@@ -24,9 +24,9 @@ CONFIGS = [150, pytest.param(2000, marks=pytest.mark.slow)]
 FACES = [120, pytest.param(3000, marks=pytest.mark.slow)]
 
 
-def fuzz(kind: str, count: int, folder: Path) -> Findings:
+def fuzz(kind: str, count: int, folder: Path, module: str = "tests.security.fuzz") -> Findings:
     """What a process of its own found."""
-    command = [sys.executable, "-m", "tests.security.fuzz", kind, str(count), str(folder)]
+    command = [sys.executable, "-m", module, kind, str(count), str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]  # an error that is not ours, or a crash, ends the process
