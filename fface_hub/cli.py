@@ -241,7 +241,8 @@ def _add_samples(commands: argparse._SubParsersAction) -> None:
         "this program's page. A label map is a palette, RGB or opaque RGBA PNG in the layout's colours, called NAME.png or "
         "NAME_labels.png like its picture NAME. Pictures of a sample set (samples new) keep their latents, and so do face folders "
         "(generate, invert) with their labels.png painted; others are photos, and the face in each is inverted, which takes a minute or "
-        "two. The cut-out photos become part of the set.",
+        "two. The cut-out photos become part of the set. FFaceNeRF's annotations (folders ws, camera_params, labels_*) are read, too: give "
+        "the converted generator that drew their faces, from which the pictures are rendered, and with --labels one of the labels_*.",
     )
     parser.add_argument("pictures", type=Path, metavar="PICTURES", help="folder of pictures or face folders, or of a sample set")
     parser.add_argument("--labels", type=Path, metavar="DIR", help="folder of the label maps (PICTURES, there called NAME_labels.png)")

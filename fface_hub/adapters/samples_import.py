@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fface_hub.adapters.samples import METADATA, Origin, Problem, Sample, SampleSet, read_head
+from fface_hub.adapters.samples_annotations import import_annotations, is_annotations
 from fface_hub.adapters.samples_labels import Painted, read_painted, resample_labels
 from fface_hub.adapters.samples_rows import read_sample
 from fface_hub.cameras import look_at
@@ -58,16 +59,18 @@ def import_samples(
     """A sample set of the folder `pictures` with the label maps of the folder `labels` (None: the same folder), in `layout`.
 
     `pictures` is a sample set itself or holds face folders (as `generate` and `invert` write, with their labels.png painted), whose cameras
-    and latents are kept; or it holds plain pictures. A label map belongs to the picture NAME
-    if it is called NAME.png or NAME_labels.png; in the pictures' own folder only the latter. Pictures without one are left out, which the
-    `notes` tell. What has no latents is inverted: around its largest face, which is cut out of picture and label map alike, or as it is if
-    `cropped`. All files are read before the first inversion. Raises `ImageError`, `LayoutError`, `FaceNotFoundError`, `ModelError` and
-    `OptimisationError`, each naming the file.
+    and latents are kept; or FFaceNeRF's annotations (see `samples_annotations`); or it holds plain pictures. A label map belongs to the
+    picture NAME if it is called NAME.png or NAME_labels.png; in the pictures' own folder only the latter. Pictures without one are left
+    out, which the `notes` tell. What has no latents is inverted: around its largest face, which is cut out of picture and label map alike,
+    or as it is if `cropped`. All files are read before the first inversion. Raises `ImageError`, `LayoutError`, `FaceNotFoundError`,
+    `ModelError` and `OptimisationError`, each naming the file.
     """
     settings = settings or ImportSettings()
     for folder in (pictures, labels):
         if folder is not None and not is_folder(folder):
             raise ModelError(f"There is no folder {str(folder)[:200]!r}: check the path.")
+    if is_annotations(pictures):
+        return import_annotations(generator, pictures, labels, layout, settings.resolution, callback)
     pictures, notes = current_folder(pictures), list[str]()
     if (pictures / METADATA).is_file():
         layout, items = _from_set(pictures, labels, layout, settings, notes)

@@ -139,7 +139,7 @@ def read_sample(
     image = attempt(row["file_name"], lambda: _check_image(to_tensor(read_image(folder / row["file_name"]))[0]))
     file = painting or folder / row["labels"]
     painted = attempt(file.name, lambda: _read_labels(file, layout))
-    camera = attempt(METADATA, lambda: _read_camera(row["camera"]))
+    camera = attempt(METADATA, lambda: read_camera(row["camera"]))
     latents = attempt(row["latents"], lambda: _read_latents(folder / row["latents"])) if row.get("latents") else None
     if painted is not None and painted.snapped:
         share = painted.snapped / painted.labels.numel()
@@ -188,7 +188,7 @@ def _read_latents(path: Path) -> Latents:
     return latents
 
 
-def _read_camera(numbers: Any) -> Camera:
+def read_camera(numbers: Any) -> Camera:
     """25 finite numbers with a rotation in them, which is made exactly orthonormal."""
     valid = isinstance(numbers, list) and len(numbers) == 25 and all(type(x) in (int, float) for x in numbers)
     vector = torch.tensor(numbers, dtype=torch.float64) if valid else torch.full((25,), torch.nan)
