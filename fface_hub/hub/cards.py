@@ -100,7 +100,7 @@ def _metadata(model: Model, id: str, results: Mapping[str, Any]) -> str:
     return data.to_yaml()
 
 
-def _license(model: Model) -> dict[str, str]:
+def _license(model: Model) -> dict[str, Any]:
     """The licence, in the words of the Hub's metadata."""
     if model.release is None:
         return {"license": "apache-2.0"}

@@ -61,7 +61,7 @@ def convert(path: str | Path, out: str | Path, push: str | None = None, layout: 
 
     With `push`, both are also uploaded to `org/name` (and `org/name`-adapter) as private repositories: whether they may be public is a
     question to the checkpoint's licence. `layout` is the adapter's, where neither its size nor the file's name says which it is. Raises
-    `ModelError` and `LayoutError`, and then nothing is written.
+    `ModelError` and `LayoutError`; what is wrong with the file is told before anything is written.
     """
     if push is not None and not (is_hub_id(push) and is_hub_id(push + ADAPTER_ENDING)):
         raise ModelError(f"'{push[:80]}' is not a valid Hub id: write it as 'org/name'.")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pickletools import genops
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 MAX_STEPS = 300_000
 """Opcodes in all. Official checkpoints take well below a hundred thousand."""
@@ -99,8 +99,8 @@ def unpickle(reader: Reader, make: Make = Made, load: Load | None = None, steps:
 
     Raises `ValueError` (`BrokenPickleError` among others) for what is no pickle, and for more than is bounded above.
     """
-    machine, steps = _Machine(make, load), steps or Steps()
-    for opcode, argument, _ in genops(reader):
+    machine, steps, source = _Machine(make, load), steps or Steps(), cast(BinaryIO, reader)  # as much of one as genops asks for
+    for opcode, argument, _ in genops(source):
         steps.take()
         machine.follow(opcode.name, argument)
     return machine.pop()

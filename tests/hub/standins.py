@@ -119,20 +119,20 @@ class Official:
                 else:
                     sys.modules[name] = module
 
-    def network(self, state: Mapping[str, Tensor], root: Part) -> Part:
-        """`root` with a part for each name with dots in `state`, holding these tensors."""
+    def network(self, state: Mapping[str, Tensor], root: Part, **attributes: Mapping[str, Any]) -> Part:
+        """`root` with a part for each name with dots in `state`, holding these tensors; `attributes` of parts by their last name."""
         parts = {"": root}
         for key, value in state.items():
             path, _, leaf = key.rpartition(".")
             group = "_buffers" if leaf in BUFFERS else "_parameters"
             entry = value if leaf in BUFFERS else nn.Parameter(value, requires_grad=False)
-            getattr(self._part(path, parts), group)[leaf] = entry
+            getattr(self._part(path, parts, attributes), group)[leaf] = entry
         renderer = self.by_path("training.volumetric_rendering.renderer", "ImportanceRenderer")
         renderer.__dict__["_modules"]["ray_marcher"] = self.by_path("training.volumetric_rendering.ray_marcher", "MipRayMarcher2")
         root.__dict__["_modules"]["renderer"] = renderer
         return root
 
-    def _part(self, path: str, parts: dict[str, Any]) -> Any:
+    def _part(self, path: str, parts: dict[str, Any], attributes: Mapping[str, Mapping[str, Any]]) -> Any:
         """The part at `path`, made if need be."""
         if path not in parts:
             above, _, name = path.rpartition(".")
@@ -142,9 +142,9 @@ class Official:
                 part = nn.Sequential(nn.Identity(), nn.Softplus())
             else:
                 block = "SynthesisBlock" if name[0] == "b" else "FullyConnectedLayer"
-                part = self.persistent(PERSISTENT.get(name, block))
+                part = self.persistent(PERSISTENT.get(name, block), **attributes.get(name, {}))
             parts[path] = part
-            self._part(above, parts).__dict__["_modules"][name] = part
+            self._part(above, parts, attributes).__dict__["_modules"][name] = part
         return parts[path]
 
     def attributes(self, resolution: int, settings: Mapping[str, Any], **arguments: Any) -> dict[str, Any]:
@@ -184,8 +184,10 @@ class Official:
 
     def module(self, state: Mapping[str, Tensor], mode: str = "eyes", zipped: bool = True, resolution: int = 128) -> bytes:
         """A checkpoint of FFaceNeRF: the whole module, in PyTorch's archive or its old form."""
-        root = self.by_path("training.triplane_mod", f"TriPlaneGenerator_{mode}", **self.attributes(resolution, {}))
-        network, file = self.network(state, root), io.BytesIO()
+        attributes = self.attributes(resolution, {})
+        superresolution = {"_init_kwargs": attributes.pop("_init_kwargs")}  # which only classes that come with their source have
+        root = self.by_path("training.triplane_mod", f"TriPlaneGenerator_{mode}", **attributes)
+        network, file = self.network(state, root, superresolution=superresolution), io.BytesIO()
         with self.importable():
             torch.save(network, file, _use_new_zipfile_serialization=zipped)
         return file.getvalue()

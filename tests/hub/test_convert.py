@@ -23,6 +23,7 @@ from fface_hub.hub.cards import model_card
 from fface_hub.hub.check import check
 from fface_hub.hub.convert import convert, read_checkpoint
 from fface_hub.hub.official import ADAPTER
+from fface_hub.hub.preview import preview
 from fface_hub.layouts import CHIN_20, EYES_19, NASAL_WING_17, NOSE_19, Layout
 from fface_hub.models import Model
 from fface_hub.rendering.renderer import Sampling, render
@@ -147,6 +148,11 @@ def test_a_layout_that_cannot_be_told_is_asked_for(tmp_path: Path, official: Off
         convert(file, tmp_path / "out", layout=CHIN_20)
     done = convert(file, tmp_path / "out", layout=NOSE_19)
     assert done.adapter is not None and done.adapter.layout == NOSE_19
+
+
+def test_a_clamp_in_the_backbone_is_told(tmp_path: Path, official: Official, plain: TriplaneGenerator) -> None:
+    data = official.pickled(official_state(plain), num_fp16_res=4, conv_clamp=256)
+    assert "clamps extreme values" in read_checkpoint(write(tmp_path / "a.pkl", data)).notes[1]
 
 
 def test_a_camera_that_is_scaled_or_left_out_before_the_mapping(tmp_path: Path, official: Official, plain: TriplaneGenerator) -> None:
@@ -352,6 +358,12 @@ def test_only_our_errors(tmp_path: Path, official: Official, plain: TriplaneGene
     for end in range(0, 20_000, 97):
         with pytest.raises(FFaceError):
             read_checkpoint(write(tmp_path / "a.pkl", whole[:end]))
+
+
+@pytest.mark.slow
+def test_the_preview_of_a_super_resolved_model_is_as_small_as_others(plain: TriplaneGenerator) -> None:
+    picture = preview(plain)
+    assert picture is not None and picture.size[0] == 3 * 128 and 256 < picture.size[1] < 320
 
 
 @pytest.mark.slow
