@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,14 +22,15 @@ from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.errors import CancelledError, FFaceError, ModelError
 from fface_hub.hub.cards import escape
 from fface_hub.inversion.align import crop, find_face
-from fface_hub.progress import Callback, Step
+from fface_hub.progress import Callback, between
 from fface_hub.rendering.export import save_glb, save_mp4, save_png
 from fface_hub.rendering.mesh import extract_mesh
 from fface_hub.rendering.sampling import Sampling
 from fface_hub.rendering.views import five_views, orbit_frames
 from fface_hub.sources import bundled_names, is_hub_id
+from space.jobs import running, stop_all
 from space.painting import editor_value, hex_color, overlay, painted_labels, palette_css
-from space.state import JOBS, Job, Session
+from space.state import Session
 from space.toasts import plainly, plainly_streaming
 
 GENERATOR_ID = "heads-triplane"
@@ -186,32 +186,9 @@ def invert_photo(
     yield started(session, opacity, f"Reconstructed in {inversion.seconds:.0f} s. Choose a class, paint, and press Apply.")
 
 
-@contextmanager
-def running(request: gr.Request, work: Callable[[Callable[[Step], None]], Value]) -> Iterator[Job[Value]]:
-    """`work` beside the page: an earlier job of the same visitor is stopped first, and this one when the block is left."""
-    cancel(request)
-    key = str(request.session_hash)
-    job = JOBS[key] = Job(work)
-    try:
-        yield job
-    finally:
-        job.cancel()
-        if JOBS.get(key) is job:
-            del JOBS[key]
-
-
 def cancel(request: gr.Request) -> str:
     """Stop this visitor's running work."""
-    job = JOBS.get(str(request.session_hash))
-    if job is None:
-        return "Nothing is running."
-    job.cancel()
-    return "Stopping…"
-
-
-def leave(request: gr.Request) -> None:
-    """The visitor has closed the page: stop what would run for nobody."""
-    cancel(request)
+    return "Stopping…" if stop_all(request) else "Nothing is running."
 
 
 # ── painting and editing ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -310,21 +287,19 @@ def reset(session: Session | None, opacity: float) -> tuple[Any, ...]:
 # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def following(progress: gr.Progress, description: str) -> Callback:
-    """A callback that moves the page's progress bar."""
-
-    def callback(step: Step) -> None:
-        progress((step.index, step.total), desc=description)
-
-    return callback
-
-
 @plainly
 @spaces.GPU(duration=60)
-def show_five_views(session: Session | None, show_labels: bool, progress=gr.Progress()) -> list[tuple[Image.Image, str]]:
-    """The current face from yaw −30° to 30°, or its labels."""
+def show_five_views(session: Session | None, show_labels: bool, request: gr.Request, progress=gr.Progress()) -> Any:
+    """The current face from yaw −30° to 30°, or its labels: pictures with captions for the gallery."""
     session = need(session)
-    views = five_views(session.scene(), RESOLUTION, session.adapter, SAMPLING, following(progress, "Rendering five views"))
+    scene, adapter = session.scene(), session.adapter
+    try:
+        with running(request, lambda report: five_views(scene, RESOLUTION, adapter, SAMPLING, report), "views") as job:
+            for step in job:
+                progress((step.index, step.total), desc="Rendering five views")
+            views = job.result()
+    except CancelledError:  # they are asked for anew, or nobody is there any more
+        return gr.skip()
     opacity = 0.75 if show_labels else 0.0
     pictures = [overlay(image, labels, session.layout, opacity) for image, labels in zip(views.image, views.labels, strict=True)]
     return [(picture, f"{yaw:.0f}°") for picture, yaw in zip(pictures, FIVE_VIEWS, strict=True)]
@@ -332,18 +307,28 @@ def show_five_views(session: Session | None, show_labels: bool, progress=gr.Prog
 
 @plainly
 @spaces.GPU(duration=120)
-def make_video_and_mesh(session: Session | None, progress=gr.Progress()) -> tuple[str, str | None, Any, Any, str]:
+def make_video_and_mesh(session: Session | None, request: gr.Request, progress=gr.Progress()) -> tuple[Any, Any, Any, Any, str]:
     """Orbit video and coloured mesh of the current face, to look at and to download."""
     session = need(session)
-    scene = session.scene()
-    frames = orbit_frames(scene, ORBIT_FRAMES, RESOLUTION, None, SAMPLING, following(progress, "Rendering the orbit"))
-    video, mesh = str(session.path(".mp4")), str(session.path(".glb"))
-    save_mp4(F.interpolate(frames.image, size=(384, 384), mode="bicubic", antialias=True), video, fps=12)
-    progress((1, 1), desc="Building the mesh")
-    video_button = gr.DownloadButton(value=video, interactive=True)
+    scene, video, mesh = session.scene(), str(session.path(".mp4")), str(session.path(".glb"))
+
+    def work(report: Callback) -> str | None:
+        frames = orbit_frames(scene, ORBIT_FRAMES, RESOLUTION, None, SAMPLING, report)
+        save_mp4(F.interpolate(frames.image, size=(384, 384), mode="bicubic", antialias=True), video, fps=12)
+        try:
+            save_glb(extract_mesh(scene, callback=between(report, ORBIT_FRAMES, ORBIT_FRAMES)), mesh)
+        except ModelError as error:  # a face may have no closed surface; the video is kept
+            return str(error)
+
     try:
-        save_glb(extract_mesh(scene), mesh)
-    except ModelError as error:  # a face may have no closed surface; the video is kept
-        return video, None, video_button, gr.DownloadButton(value=None, interactive=False), f"The orbit video is ready. {error}"
+        with running(request, work, "turn") as job:
+            for step in job:
+                progress((step.index, step.total), desc="Building the mesh" if step.index == step.total else "Rendering the orbit")
+            problem = job.result()
+    except CancelledError:
+        return *(gr.skip(),) * 4, "Stopped. There is no new video."
+    video_button = gr.DownloadButton(value=video, interactive=True)
+    if problem is not None:
+        return video, None, video_button, gr.DownloadButton(value=None, interactive=False), f"The orbit video is ready. {problem}"
     mesh_button = gr.DownloadButton(value=mesh, interactive=True)
     return video, mesh, video_button, mesh_button, "The orbit video and the mesh are ready."

@@ -10,6 +10,7 @@ import gradio as gr
 
 from space import handlers
 from space.painting import CANVAS
+from space.state import forget_unless_back
 
 CSS_FILE = Path(__file__).parent / "style.css"
 TITLE = "Edit a face in 3-D, in any layout of classes"
@@ -134,30 +135,39 @@ def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, res
     common = [result.slider, result.picture_file, result.labels_file, result.status]
     face_outputs = [session, paint.editor, face.classes, face.chips, *common]
     edit_outputs = [session, paint.editor, *common]
+    # However many visitors there are, two long works run at a time, and two short ones beside them; the others are told their place.
+    short, long = {"concurrency_id": "short"}, {"concurrency_id": "long"}
     views_event = {
         "fn": handlers.show_five_views,
         "inputs": [session, views.show_labels],
         "outputs": views.strip,
         "show_progress": "minimal",
+        **short,
     }
     # Progress and faults show in one place, the status; gradio would lay them over every output and hide the face.
     here = {"show_progress_on": result.status}
     drawing = (handlers.draw_face, [face.seed, face.layout, paint.opacity], face_outputs)
-    page.load(*drawing, **here).success(**views_event)
-    page.unload(handlers.leave)
-    face.draw.click(*drawing, **here).success(**views_event)
-    face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo, result.status], **here)
+
+    async def leave(request: gr.Request) -> None:
+        """The visitor has closed the page: stop what would run for nobody, and forget them."""
+        handlers.cancel(request)
+        forget_unless_back(page.state_holder, str(request.session_hash))
+
+    page.load(*drawing, **here, **short).success(**views_event)
+    page.unload(leave)
+    face.draw.click(*drawing, **here, **short).success(**views_event)
+    face.upload.change(handlers.photo_chosen, face.upload, [face.square, photo, result.status], **here, **short)
     inverting = [photo, face.consent, face.layout, paint.opacity]
-    face.make.click(handlers.invert_photo, inverting, face_outputs, **here).success(**views_event)
-    face.layout.change(handlers.layout_chosen, [session, face.layout, paint.opacity], face_outputs, **here)
+    face.make.click(handlers.invert_photo, inverting, face_outputs, **here, **long).success(**views_event)
+    face.layout.change(handlers.layout_chosen, [session, face.layout, paint.opacity], face_outputs, **here, **short)
     face.classes.input(handlers.brush, [session, face.classes], paint.editor, show_progress="hidden")
     paint.opacity.release(handlers.opacity_chosen, [session, paint.editor, paint.opacity], paint.editor, show_progress="hidden")
     paint.clear.click(handlers.clear_strokes, [session, paint.opacity], paint.editor, **here)
     editing = [session, paint.editor, paint.opacity, paint.overlap]
-    paint.apply.click(handlers.apply, editing, edit_outputs, **here).success(**views_event)
+    paint.apply.click(handlers.apply, editing, edit_outputs, **here, **long).success(**views_event)
     paint.stop.click(handlers.cancel, None, result.status, queue=False)
-    paint.undo.click(handlers.undo, [session, paint.opacity], edit_outputs, **here).success(**views_event)
-    paint.reset.click(handlers.reset, [session, paint.opacity], edit_outputs, **here).success(**views_event)
+    paint.undo.click(handlers.undo, [session, paint.opacity], edit_outputs, **here, **short).success(**views_event)
+    paint.reset.click(handlers.reset, [session, paint.opacity], edit_outputs, **here, **short).success(**views_event)
     views.show_labels.change(**views_event)
     making = [views.video, views.mesh, result.video_file, result.mesh_file, result.status]
-    views.turn.click(handlers.make_video_and_mesh, session, making, **here)
+    views.turn.click(handlers.make_video_and_mesh, session, making, **here, **long)

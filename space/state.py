@@ -1,28 +1,31 @@
-"""What the page remembers of one visitor, and the one place that runs long work so that it can report and be stopped."""
+"""What the page remembers of one visitor, and for how long."""
 
 from __future__ import annotations
 
-import queue
+import asyncio
 import tempfile
-import threading
 import uuid
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
 
+from gradio.state_holder import StateHolder
 from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
-from fface_hub.errors import CancelledError
 from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.inversion.invert import Inversion
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
-from fface_hub.progress import Step
+from space import storage
 
-Result = TypeVar("Result")
+GRACE = 300.0
+"""Seconds that a visitor is remembered after the page was closed: a connection that broke, or a computer that slept, comes back."""
+
+
+def new_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for one visitor's downloads, which goes with the object."""
+    return tempfile.TemporaryDirectory(dir=storage.folder("sessions"))
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Session:
     rendering: Rendering | None = None
     first_image: Tensor | None = None
     name: str = "face"
-    folder: tempfile.TemporaryDirectory[str] = field(default_factory=lambda: tempfile.TemporaryDirectory(prefix="fface-"))
+    folder: tempfile.TemporaryDirectory[str] = field(default_factory=new_folder)
 
     @property
     def latents(self) -> Latents:
@@ -66,55 +69,18 @@ class Session:
         return Path(self.folder.name) / f"{self.name}-{uuid.uuid4().hex[:8]}{suffix}"
 
 
-class Job(Generic[Result]):
-    """Long work in a thread of its own: iterate over its steps, stop it with `cancel`, read `result` (it raises what the work raised)."""
+def forget_unless_back(memory: StateHolder, visitor: str) -> None:
+    """Drop all that gradio's `memory` has of a `visitor` who has just left, unless they do something within `GRACE` seconds.
 
-    def __init__(self, work: Callable[[Callable[[Step], None]], Result]) -> None:
-        self._steps: queue.Queue[Step | None] = queue.Queue()
-        self._cancel = threading.Event()
-        self._result: Result | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self._thread.start()
+    Left alone, gradio keeps it for an hour, and the visitor's copies of all controls for as long as there are fewer than 10,000 visitors.
+    To be called in the event loop, whose clock cannot jump.
+    """
+    last = memory.time_last_used.get(visitor)
 
-    def _run(self, work: Callable[[Callable[[Step], None]], Result]) -> None:
-        try:
-            self._result = work(self._report)
-        except BaseException as error:  # handed to the waiting handler, which raises it again
-            self._error = error
-        self._steps.put(None)
+    def forget() -> None:
+        if memory.time_last_used.get(visitor) == last:
+            memory.delete_state(visitor)
+            memory.session_data.pop(visitor, None)
+            memory.time_last_used.pop(visitor, None)
 
-    def _report(self, step: Step) -> None:
-        if self._cancel.is_set():
-            raise CancelledError("Stopped. The face is as it was before.")
-        self._steps.put(step)
-
-    def cancel(self) -> None:
-        """Ask the work to stop at its next step."""
-        self._cancel.set()
-
-    def __iter__(self) -> Iterator[Step]:
-        """Steps as they come; only the newest when several wait. Leaving the loop early stops the work."""
-        try:
-            while (step := self._steps.get()) is not None:
-                while not self._steps.empty():
-                    newer = self._steps.get()
-                    if newer is None:
-                        yield step
-                        return
-                    step = newer
-                yield step
-        finally:
-            if self._thread.is_alive():
-                self.cancel()
-
-    def result(self) -> Result:
-        """What the work returned, once its steps have run out."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._result  # type: ignore[return-value]
-
-
-# Running jobs by browser session, so that the Cancel button (another event) can reach the one of its own visitor and no other.
-JOBS: dict[str, Job] = {}
+    asyncio.get_running_loop().call_later(GRACE, forget)

@@ -27,7 +27,7 @@ from fface_hub.rendering.mesh import extract_mesh
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
 from fface_hub.rendering.views import five_views, orbit_frames
-from space.state import Job
+from space.jobs import Job
 from tests.tiny import solid_generator
 
 STEP, CHUNK = 400_000, 70_000

@@ -18,10 +18,12 @@ from PIL import Image
 
 from fface_hub.editing.edit import EditSettings
 from fface_hub.errors import CancelledError, FaceNotFoundError, LayoutError, ModelError
+from fface_hub.progress import Step
 from space import handlers
+from space.jobs import JOBS
 from space.page import build
 from space.painting import CANVAS, display_colors
-from space.state import JOBS, Session
+from space.state import Session
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "astronaut.jpg"
 ALICE, BOB = SimpleNamespace(session_hash="alice"), SimpleNamespace(session_hash="bob")
@@ -153,7 +155,7 @@ def test_cancel_reaches_only_the_own_job(monkeypatch: pytest.MonkeyPatch) -> Non
     alice = draw(1)
     steps = handlers.apply(alice, strokes(alice), 0.5, True, ALICE, quiet)
     next(steps)
-    job = JOBS["alice"]
+    job = JOBS["alice", "face"]
     assert handlers.cancel(BOB) == "Nothing is running."  # type: ignore[arg-type]
     assert handlers.cancel(ALICE) == "Stopping…"  # type: ignore[arg-type]
     steps.close()  # type: ignore[attr-defined]
@@ -161,16 +163,39 @@ def test_cancel_reaches_only_the_own_job(monkeypatch: pytest.MonkeyPatch) -> Non
         job.result()
 
 
-def test_closing_the_page_stops_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_keeps_the_face(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "EditSettings", lambda: EditSettings(steps=100_000, resolution=16, preview_every=1))
     alice = draw(1)
     steps = handlers.apply(alice, strokes(alice), 0.5, True, ALICE, quiet)
     next(steps)
-    job = JOBS["alice"]
-    handlers.leave(ALICE)  # type: ignore[arg-type]
+    job = JOBS["alice", "face"]
+    handlers.cancel(ALICE)  # type: ignore[arg-type]
     assert list(steps)[-1][-1].startswith("Stopped") and len(alice.history) == 1
     with pytest.raises(CancelledError):
         job.result()
+
+
+@pytest.mark.parametrize(
+    ("name", "work"),
+    [
+        ("five_views", lambda alice: handlers.show_five_views(alice, False, ALICE, quiet)),
+        ("orbit_frames", lambda alice: handlers.make_video_and_mesh(alice, ALICE, quiet)),
+    ],
+)
+def test_views_are_cancelled_without_an_error(name: str, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*arguments: Any) -> None:
+        while True:
+            arguments[-1](Step(0, 5, {}))
+            handlers.cancel(ALICE)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(handlers, name, endless)
+    shown = work(draw(1))
+    assert (shown[:4], shown[4][:7]) == ((gr.skip(),) * 4, "Stopped") if name == "orbit_frames" else shown == gr.skip()
+
+
+def test_five_views_are_shown_with_their_angles() -> None:
+    shown = handlers.show_five_views(draw(1), True, ALICE, quiet)
+    assert [caption for _, caption in shown] == ["-30°", "-15°", "0°", "15°", "30°"] and len({p.tobytes() for p, _ in shown}) > 1
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/tmp", "nothing", "a/b/c", "file:///x"])
@@ -193,19 +218,19 @@ def test_controls_without_a_face_say_so() -> None:
         with pytest.raises(gr.Error, match="There is no face yet"):
             call(None, 0.5)
     with pytest.raises(gr.Error, match="There is no face yet"):
-        handlers.make_video_and_mesh(None, quiet)
+        handlers.make_video_and_mesh(None, ALICE, quiet)
     with pytest.raises(gr.Error, match="seed must be"):
         handlers.draw_face(None, "", 0.5)
 
 
 def test_a_face_without_a_mesh_still_gets_its_video(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise ModelError("No surface.")
 
     monkeypatch.setattr(handlers, "extract_mesh", fail)
     monkeypatch.setattr(handlers, "ORBIT_FRAMES", 2)
     alice = draw(1)
-    video, mesh, *_, said = handlers.make_video_and_mesh(alice, quiet)
+    video, mesh, *_, said = handlers.make_video_and_mesh(alice, ALICE, quiet)
     assert Path(video).stat().st_size > 0 and mesh is None and said.endswith("No surface.")
 
 

@@ -1,71 +1,74 @@
-"""Long work on the page: steps come through, cancelling stops it, errors reach whoever waits."""
+"""What the page remembers of visitors who have left, on a fake of gradio's own memory."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import asyncio
+import datetime
+from types import SimpleNamespace
+from typing import Any
 
+import gradio as gr
 import pytest
+from gradio.state_holder import StateHolder
 
-from fface_hub.errors import CancelledError, OptimisationError
-from fface_hub.progress import Step
-from space.state import Job
-
-Report = Callable[[Step], None]
-
-
-def test_steps_and_result_arrive() -> None:
-    def work(report: Report) -> int:
-        for index in range(1, 4):
-            report(Step(index, 3, {}))
-        return 42
-
-    job = Job(work)
-    seen = [step.index for step in job]
-    assert seen == sorted(seen) and seen[-1] == 3
-    assert job.result() == 42
+from space import state
+from space.page import build
+from space.state import forget_unless_back
 
 
-def test_cancel_stops_at_the_next_step() -> None:
-    started, go_on = threading.Event(), threading.Event()
-
-    def work(report: Report) -> None:
-        started.set()
-        go_on.wait(5)
-        report(Step(1, 1, {}))
-        raise AssertionError("the step must not return")
-
-    job = Job(work)
-    started.wait(5)
-    job.cancel()
-    go_on.set()
-    assert list(job) == []
-    with pytest.raises(CancelledError, match="as it was before"):
-        job.result()
+class Thing:
+    """What a visitor has; notes when it is deleted."""
 
 
-def test_leaving_the_loop_early_cancels() -> None:
-    go_on = threading.Event()
-
-    def work(report: Report) -> None:
-        report(Step(1, 2, {}))
-        go_on.wait(5)
-        report(Step(2, 2, {}))
-
-    job = Job(work)
-    steps = iter(job)
-    assert next(steps).index == 1
-    steps.close()  # type: ignore[attr-defined]
-    go_on.set()
-    with pytest.raises(CancelledError):
-        job.result()
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> StateHolder:
+    """gradio's memory of the page, with Alice and Bob in it."""
+    monkeypatch.setattr(state, "GRACE", 0.05)
+    page = build()
+    holder = StateHolder()
+    holder.set_blocks(page)
+    session = next(block for block in page.blocks.values() if isinstance(block, gr.State))
+    for visitor in ("alice", "bob"):
+        holder[visitor][session._id] = Thing()
+    return holder
 
 
-def test_an_error_of_the_work_is_raised_by_result() -> None:
-    def work(report: Report) -> None:
-        raise OptimisationError("not finite")
+def things(memory: StateHolder) -> dict[str, int]:
+    return {visitor: sum(type(value) is Thing for value in state.state_data.values()) for visitor, state in memory.session_data.items()}
 
-    job = Job(work)
-    assert list(job) == []
-    with pytest.raises(OptimisationError, match="not finite"):
-        job.result()
+
+def wait_after(*calls: Any) -> None:
+    """Do `calls` in an event loop, and wait until a grace is over."""
+
+    async def run() -> None:
+        for call in calls:
+            call()
+        await asyncio.sleep(0.15)
+
+    asyncio.run(run())
+
+
+def test_who_leaves_is_forgotten_after_a_while(memory: StateHolder) -> None:
+    wait_after(lambda: forget_unless_back(memory, "alice"), lambda: things(memory) == {"alice": 1, "bob": 1} or pytest.fail("at once"))
+    assert things(memory) == {"bob": 1} and set(memory.time_last_used) == {"bob"}
+    wait_after(lambda: forget_unless_back(memory, "nobody"))
+    assert things(memory) == {"bob": 1}
+
+
+def test_who_comes_back_is_not(memory: StateHolder) -> None:
+    wait_after(lambda: forget_unless_back(memory, "alice"), lambda: memory["alice"])
+    assert things(memory) == {"alice": 1, "bob": 1}
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_clock_that_jumps_changes_nothing_about_that(memory: StateHolder, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Jumped(datetime.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime.datetime:
+            return datetime.datetime.now(tz) + datetime.timedelta(days=days)
+
+    def jump() -> None:
+        monkeypatch.setattr("gradio.state_holder.datetime", SimpleNamespace(datetime=Jumped))
+
+    wait_after(lambda: forget_unless_back(memory, "alice"), lambda: forget_unless_back(memory, "bob"), jump, lambda: memory["bob"])
+    assert things(memory) == {"bob": 1}

@@ -1,0 +1,93 @@
+"""The one place that runs long work of the page so that it can report and be stopped, by its own visitor only."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import gradio as gr
+
+from fface_hub.errors import CancelledError
+from fface_hub.progress import Step
+
+Result = TypeVar("Result")
+
+
+class Job(Generic[Result]):
+    """Long work in a thread of its own: iterate over its steps, stop it with `cancel`, read `result` (it raises what the work raised)."""
+
+    def __init__(self, work: Callable[[Callable[[Step], None]], Result]) -> None:
+        self._steps: queue.Queue[Step | None] = queue.Queue()
+        self._cancel = threading.Event()
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+
+    def _run(self, work: Callable[[Callable[[Step], None]], Result]) -> None:
+        try:
+            self._result = work(self._report)
+        except BaseException as error:  # handed to the waiting handler, which raises it again
+            self._error = error
+        self._steps.put(None)
+
+    def _report(self, step: Step) -> None:
+        if self._cancel.is_set():
+            raise CancelledError("Stopped. The face is as it was before.")
+        self._steps.put(step)
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next step."""
+        self._cancel.set()
+
+    def __iter__(self) -> Iterator[Step]:
+        """Steps as they come; only the newest when several wait. Leaving the loop early stops the work."""
+        try:
+            while (step := self._steps.get()) is not None:
+                while not self._steps.empty():
+                    newer = self._steps.get()
+                    if newer is None:
+                        yield step
+                        return
+                    step = newer
+                yield step
+        finally:
+            if self._thread.is_alive():
+                self.cancel()
+
+    def result(self) -> Result:
+        """What the work returned, once its steps have run out."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]
+
+
+JOBS: dict[tuple[str, str], Job] = {}
+"""Running jobs by visitor (gradio's session) and kind, so that another event, such as Cancel, can reach those of its own visitor."""
+
+
+@contextmanager
+def running(request: gr.Request, work: Callable[[Callable[[Step], None]], Result], kind: str = "face") -> Iterator[Job[Result]]:
+    """`work` beside the page: an earlier job of the same visitor and `kind` is stopped first, and this one when the block is left."""
+    key = (str(request.session_hash), kind)
+    if key in JOBS:
+        JOBS[key].cancel()
+    job = JOBS[key] = Job(work)
+    try:
+        yield job
+    finally:
+        job.cancel()
+        if JOBS.get(key) is job:
+            del JOBS[key]
+
+
+def stop_all(request: gr.Request) -> bool:
+    """Stop all work of this visitor; whether there was any."""
+    found = [job for (visitor, _), job in list(JOBS.items()) if visitor == str(request.session_hash)]
+    for job in found:
+        job.cancel()
+    return bool(found)
