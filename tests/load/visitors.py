@@ -1,0 +1,173 @@
+"""Visitors of a page, many at once, through gradio's own client.
+
+`python -m tests.load.visitors GENERATOR MINUTES [USERS,USERS...]` prints what they met on a page of their own, with the tiny generator
+("tiny") or a bundled one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from space.handlers import OWN_LAYOUT
+from space.painting import CANVAS, display_colors
+from tests.browser import served
+from tests.tiny import new_solid_generator, solid_generator
+
+CLASSES = ("nose", "mouth", "hair", "skin", "eye", "ear", "lips", "brow")
+"""What the visitors paint."""
+
+
+@contextmanager
+def page(folder: Path, generator: str = "tiny", *options: str) -> Iterator[str]:
+    """The address of a page of its own (tests/load/page.py)."""
+    if generator == "tiny":
+        new_solid_generator().save_pretrained(folder / "generator")
+        generator = str(folder / "generator")
+    command = [sys.executable, "-m", "tests.load.page", str(folder), generator, *options]
+    with served(lambda _: command, folder / "log", OMP_NUM_THREADS="1", GRADIO_HEARTBEAT_INTERVAL="1") as url:
+        yield url
+
+
+def stats(folder: Path) -> dict[str, Any]:
+    """What the page's process holds now."""
+    file = folder / "stats.json"
+    pid = json.loads(file.read_text())["pid"]
+    file.unlink()
+    os.kill(pid, signal.SIGUSR1)
+    deadline = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < deadline, "the page does not answer"
+        time.sleep(0.05)
+    return json.loads(file.read_text())
+
+
+class Visitor:
+    """Visitor `number` of the page at `url`: draws a face of their own, paints a class of their own, looks at it and takes it back."""
+
+    def __init__(self, url: str, number: int, folder: Path) -> None:
+        self.folder = folder / f"visitor-{number}"
+        self.client = Client(url, verbose=False, analytics_enabled=False, download_files=self.folder)
+        self.seed = 11 + number
+        color = tuple(display_colors(solid_generator().layout)[solid_generator().layout.index(CLASSES[number % len(CLASSES)])])
+        layer = Image.new("RGBA", (CANVAS, CANVAS))
+        layer.paste((*map(int, color), 255), (60 + 20 * number, 100, 300 + 20 * number, 400))
+        layer.save(self.folder / "stroke.png")
+        self.place = 0  # the farthest in the queue that this visitor was told
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """The result of the page's handler `name`, with the content of files in the place of their names."""
+        job = self.client.submit(*arguments, api_name=f"/{name}")
+        while not job.done():
+            self.place = max(self.place, (job.status().rank or -1) + 1)
+            time.sleep(0.02)
+        return contents(job.result())
+
+    def round(self) -> tuple[list[Any], float]:
+        """All that the page shows in one round, and the seconds of the edit in it, with its place in the queue."""
+        shown = [self.call("draw_face", self.seed, OWN_LAYOUT, 0.5)]
+        start = time.perf_counter()
+        editor = {"background": None, "layers": [handle_file(self.folder / "stroke.png")], "composite": None}
+        shown.append(self.call("apply", editor, 0.5, True))
+        seconds = time.perf_counter() - start
+        shown += [self.call("show_five_views", False), self.call("undo", 0.5)]
+        return shown, seconds
+
+
+def contents(value: Any) -> Any:
+    """`value` with the SHA-256 of the content in the place of every downloaded file's path."""
+    if isinstance(value, dict):
+        return {key: contents(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [contents(item) for item in value]
+    if isinstance(value, str) and value.startswith("/") and Path(value).is_file():
+        return hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    return value
+
+
+def differences(first: Any, second: Any, where: str = "") -> list[str]:
+    """Where two results differ, and how."""
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
+        return [found for key in first for found in differences(first[key], second[key], f"{where}/{key}")]
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        return [found for key in range(len(first)) for found in differences(first[key], second[key], f"{where}/{key}")]
+    return [] if first == second else [f"{where}: {str(first)[:60]} instead of {str(second)[:60]}"]
+
+
+@dataclass
+class Load:
+    """What so many `users` met at once: `rounds` in all, what was `different` from the same round alone, the `errors`, the farthest `place`
+    in the queue that anybody was told, and the `seconds` of each edit."""
+
+    users: int
+    rounds: int = 0
+    different: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    place: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON knows it, with the median and the 95th percentile of the seconds."""
+        middle, slow = np.percentile(self.seconds, [50, 95]).round(2).tolist() if self.seconds else (0.0, 0.0)
+        return {**vars(self), "seconds": {"median": middle, "p95": slow}}
+
+
+def together(visitors: list[Visitor], alone: list[list[Any]], go_on: Callable[[int], bool]) -> Load:
+    """Rounds of all `visitors` at once, each as often as `go_on(rounds done)` says, compared with what each saw `alone`."""
+    load, lock = Load(len(visitors)), threading.Lock()
+
+    def visit(number: int) -> None:
+        done = 0
+        while go_on(done):
+            try:
+                shown, seconds = visitors[number].round()
+            except Exception as error:
+                with lock:
+                    load.errors.append(f"{type(error).__name__}: {error}")
+                return
+            done += 1
+            with lock:
+                load.rounds, load.place = load.rounds + 1, max(load.place, visitors[number].place)
+                load.different += [f"visitor {number}: {difference}" for difference in differences(shown, alone[number])]
+                load.seconds.append(seconds)
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(len(visitors))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return load
+
+
+def measure(generator: str, minutes: float, users: list[int], folder: Path) -> dict[str, Any]:
+    """Loads of so many `users` for some `minutes` each, one after the other, and the memory after the first of them and at the end."""
+    with page(folder, generator) as url:
+        visitors = [Visitor(url, number, folder) for number in range(max(users))]
+        alone = [visitor.round()[0] for visitor in visitors]
+        together(visitors, alone, lambda done: done < 2)  # warms up: threads, caches, arenas
+        before, loads = stats(folder), []
+        for count in users:
+            end = time.monotonic() + 60 * minutes
+            loads.append(together(visitors[:count], alone, lambda _, end=end: time.monotonic() < end).summary())
+        return {"loads": loads, "before": before, "after": stats(folder)}
+
+
+if __name__ == "__main__":
+    counts = [int(count) for count in (sys.argv[3] if len(sys.argv) > 3 else "1,2,4,8").split(",")]
+    with tempfile.TemporaryDirectory() as name:
+        print(json.dumps(measure(sys.argv[1], float(sys.argv[2]), counts, Path(name)), indent=1))
