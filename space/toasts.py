@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import html
 import logging
@@ -29,6 +30,8 @@ def toast(error: Exception) -> gr.Error:
     logger.error("A handler of the page failed.", exc_info=error)
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return gr.Error("The server has not enough memory left for this: wait a minute and try again.", print_exception=False)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return gr.Error("The server's disk is full: wait a while and try again. Your face is as it was.", print_exception=False)
     return gr.Error("This went wrong inside the program, not by your doing: your face is as it was. Try again.", print_exception=False)
 
 

@@ -51,7 +51,7 @@ def edit_all(report: Report, steps: int = 10) -> None:
 def invert_grey(report: Report, steps: int = 2) -> None:
     """A grey picture with all stages, with the default sizes."""
     photo = torch.zeros(1, 3, 64, 64)
-    invert(solid_generator(), photo, settings=InvertSettings(w_steps=24 + steps, free_steps=steps, tuning_steps=steps), callback=report)
+    invert(solid_generator(), photo, settings=InvertSettings(w_steps=steps, free_steps=steps, tuning_steps=steps), callback=report)
 
 
 def fit_two(report: Report, steps: int = 2) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import struct
 import zlib
@@ -105,6 +106,7 @@ def test_every_error_is_one_sentence_and_faults_of_ours_are_logged(caplog: pytes
         assert "inside the program" in told(ZeroDivisionError("secret/path"))
         assert len(caplog.records) == 2 and caplog.records[0].exc_info
         assert "memory" in told(RuntimeError("CUDA out of memory"))
+        assert "disk is full" in told(OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(gr.Error, match="quota"):
         handlers.plainly(lambda: (_ for _ in ()).throw(gr.Error("quota", print_exception=False)))()
 
