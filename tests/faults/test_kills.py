@@ -16,9 +16,8 @@ from tests.faults.kills import Findings
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are what is killed")
-SAVES = [15, pytest.param(50, marks=pytest.mark.slow, id="full")]
-RUNS = [10, pytest.param(50, marks=pytest.mark.slow, id="full")]
-FITS = [4, pytest.param(50, marks=pytest.mark.slow, id="full")]
+FULL = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.full])
+SAVES, RUNS, FITS = [15, FULL], [10, FULL], [4, FULL]
 
 
 def kill(kind: str, count: int, room: Path) -> Findings:

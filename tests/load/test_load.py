@@ -28,8 +28,9 @@ def test_visitors_at_once_see_what_each_would_see_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_full_eight_visitors_for_ten_minutes(tmp_path: Path) -> None:
+def test_eight_visitors_for_ten_minutes(tmp_path: Path) -> None:
     found = measure("tiny", 1.0, [1, 2, 4], tmp_path)["loads"]
     long = measure("tiny", 10.0, [8], tmp_path)
     for load in (*found, *long["loads"]):
