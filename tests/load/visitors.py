@@ -155,15 +155,19 @@ def together(visitors: list[Visitor], alone: list[list[Any]], go_on: Callable[[i
 
 
 def measure(generator: str, minutes: float, users: list[int], folder: Path) -> dict[str, Any]:
-    """Loads of so many `users` for some `minutes` each, one after the other, and the memory after the first of them and at the end."""
+    """Loads of so many `users` for some `minutes` each, one after the other, after a warm-up of a fifth of that (threads, caches and heaps
+    get their size); and what the page held before and after."""
     with page(folder, generator) as url:
         visitors = [Visitor(url, number, folder) for number in range(max(users))]
         alone = [visitor.round()[0] for visitor in visitors]
-        together(visitors, alone, lambda done: done < 2)  # warms up: threads, caches, arenas
-        before, loads = stats(folder), []
-        for count in users:
-            end = time.monotonic() + 60 * minutes
-            loads.append(together(visitors[:count], alone, lambda _, end=end: time.monotonic() < end).summary())
+
+        def meet(count: int, seconds: float) -> Load:
+            end = time.monotonic() + seconds
+            return together(visitors[:count], alone, lambda _: time.monotonic() < end)
+
+        meet(max(users), 12 * minutes)
+        before = stats(folder)
+        loads = [meet(count, 60 * minutes).summary() for count in users]
         return {"loads": loads, "before": before, "after": stats(folder)}
 
 
