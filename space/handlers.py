@@ -326,7 +326,7 @@ def make_video_and_mesh(session: Session | None, request: gr.Request, progress=g
                 progress((step.index, step.total), desc="Building the mesh" if step.index == step.total else "Rendering the orbit")
             problem = job.result()
     except CancelledError:
-        return *(gr.skip(),) * 4, "Stopped. There is no new video."
+        return gr.skip(), gr.skip(), gr.skip(), gr.skip(), "Stopped. There is no new video."
     video_button = gr.DownloadButton(value=video, interactive=True)
     if problem is not None:
         return video, None, video_button, gr.DownloadButton(value=None, interactive=False), f"The orbit video is ready. {problem}"

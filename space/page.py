@@ -136,7 +136,8 @@ def _connect(page: gr.Blocks, face: SimpleNamespace, paint: SimpleNamespace, res
     face_outputs = [session, paint.editor, face.classes, face.chips, *common]
     edit_outputs = [session, paint.editor, *common]
     # However many visitors there are, two long works run at a time, and two short ones beside them; the others are told their place.
-    short, long = {"concurrency_id": "short"}, {"concurrency_id": "long"}
+    short: dict[str, Any] = {"concurrency_id": "short"}
+    long: dict[str, Any] = {"concurrency_id": "long"}
     views_event = {
         "fn": handlers.show_five_views,
         "inputs": [session, views.show_labels],
