@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis.strategies import floats
 
-from fface_hub.adapters.samples_rows import _read_camera
+from fface_hub.adapters.samples_rows import read_camera
 from fface_hub.cameras import Camera, look_at
 from fface_hub.inversion.align import adjust_camera, roll_camera
 from tests.properties.holding import EXAMPLES, hold
@@ -43,7 +43,7 @@ def vectors_come_back(**numbers: float) -> None:
     written = json.loads(json.dumps(one.to_vector()[0].tolist()))
     assert torch.equal(torch.tensor([written]), one.to_vector())
     if numbers["skew"] == 0:
-        close(_read_camera(written), one, numbers["radius"])
+        close(read_camera(written), one, numbers["radius"])
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
