@@ -45,7 +45,8 @@ class Objective:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to fit an adapter. The defaults take a minute on two CPU cores.
+    """How to fit an adapter. The defaults take a minute on two CPU cores. Their form and rate are those that labelled left-out heads best
+    in three layouts (mIoU + .007 to + .025 against FFaceNeRF's, ten samples each; larger changes of the loss, mixes and decay did less).
 
     Each of `steps` looks at `rays` (None: all there are) of `batch` views. `balance`: the share of the rays that is drawn evenly over the
     classes of the face, so that small ones are seen. A view is a sample in one of its mixes, a picture of `resolution`² pixels (None: that
@@ -71,9 +72,9 @@ class FitSettings:
     epsilon: float = 1e-3
     half: bool | None = None
     mixing: Mixing = field(default_factory=Mixing)
-    form: Form = field(default_factory=Form)
+    form: Form = field(default_factory=lambda: Form("gated", warm_start=True, view_direction=False))
     objective: Objective = field(default_factory=Objective)
-    learning_rate: float = 0.01
+    learning_rate: float = 0.1
     weight_decay: float = 0.0
     left_out: int = 0
     patience: int = 6
