@@ -26,7 +26,7 @@ def test_one_run_measures_both_ways(tiny_generator: TriplaneGenerator) -> None:
     assert figures["reference_seconds_5000"] == pytest.approx(5000 * figures["reference_seconds_per_step"])
     assert figures["ratio"] == pytest.approx(figures["reference_seconds_5000"] / figures["cached_seconds"])
     assert figures["peak_memory_mb"] > 50  # Python and torch alone take more
-    # Two samples in four mixes are looked at, and one to preview; four cached steps; one step of the reference to warm up and two to measure.
+    # Two samples in four mixes are looked at, and one to preview; four cached steps; one of the reference to warm up, two to measure.
     assert [step.index for step in steps] == [0] * 9 + [1, 2, 3, 4] + [5, 6, 7]
     assert {step.total for step in steps} == {7}
 
