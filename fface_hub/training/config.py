@@ -43,7 +43,7 @@ class TrainConfig:
     weights: dict[str, float] = field(
         default_factory=lambda: {
             "l1": 2.0,
-            "l2": 8.0,
+            "l2": 16.0,
             "labels": 0.4,
             "depth": 1.0,
             "spread": 20.0,
