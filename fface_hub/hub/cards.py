@@ -114,14 +114,16 @@ def _numbers(table: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _measured(results: Mapping[str, Any]) -> str:
-    """One Markdown table per benchmark."""
+    """One Markdown table per benchmark, and one of its classes if it has measured them."""
     parts = []
     for benchmark, table in results.items():
         rows = [f"| {escape(FIGURES.get(name, name))} | {value:.4g} |" for name, value in _numbers(table)]
-        parts.append(
-            f"{escape(DATA_SETS.get(benchmark, benchmark))} (`fface-hub benchmark {escape(benchmark)}`):\n\n"
-            + _table(["figure", "value"], rows)
-        )
+        parts.append(f"{escape(DATA_SETS.get(benchmark, benchmark))} (`fface-hub benchmark {escape(benchmark)}`):")
+        parts.append(_table(["figure", "value"], rows))
+        scores = table.get("iou_per_class")
+        if isinstance(scores, Mapping):
+            found = [f"| {escape(name)} | {'–' if score is None else f'{score:.2f}'} |" for name, score in scores.items()]
+            parts.append(_table(["class", "IoU (–: not seen)"], found))
     return "\n\n".join(parts) or "Not measured yet."
 
 

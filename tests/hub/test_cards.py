@@ -36,11 +36,12 @@ def test_the_metadata_are_in_the_hubs_form(adapter: Adapter) -> None:
 
 
 def test_the_text_has_usage_classes_figures_limits_and_fingerprint(adapter: Adapter) -> None:
-    text = model_card(adapter, "org/eyes", {"fewshot": {"miou": 0.71}})
+    text = model_card(adapter, "org/eyes", {"fewshot": {"miou": 0.71, "iou_per_class": {"pupil": 0.567, "hat": None, "<b>": 1}}})
     for part in ("# eyes\n", 'Adapter.from_pretrained("org/eyes")', 'Generator.from_pretrained("org/heads")', "| mean IoU | 0.71 |"):
         assert part in text
     for part in ("| 17 | pupil | #7f7f7f | iris |", "consent", "Apache-2.0", adapter.fingerprint, "ab" * 32):
         assert part in text
+    assert "| pupil | 0.57 |\n| hat | – |\n| &#60;b&#62; | 1.00 |" in text
     assert "Not measured yet." in model_card(adapter, "org/eyes")
     assert not re.search(r"\$\w", text)  # nothing of the template was left open
 
