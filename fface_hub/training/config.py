@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,4 +107,15 @@ HEADS_TRIPLANE = TrainConfig(
 )
 """The bundled generator: 5 million parameters, which two CPU cores can train and every page can run."""
 
-CONFIGS: dict[str, TrainConfig] = {HEADS_TRIPLANE.name: HEADS_TRIPLANE}
+HEADS_TRIPLANE_POLISH = replace(
+    HEADS_TRIPLANE,
+    name="heads-triplane-polish",
+    weights={**HEADS_TRIPLANE.weights, "l1": 1.0, "l2": 64.0},
+    learning_rate=1.5e-3,
+    warmup=30,
+    decay=1.0,
+)
+"""For the last minutes of its training (`--init` with what came before): little rates, and squared errors of colours above all. Measured on
+the shipped weights: eleven minutes brought + .2 dB, where the same time at the end of the long run brought + .03."""
+
+CONFIGS: dict[str, TrainConfig] = {config.name: config for config in (HEADS_TRIPLANE, HEADS_TRIPLANE_POLISH)}
