@@ -34,6 +34,8 @@ from space.state import Session
 from space.toasts import plainly, plainly_streaming
 
 GENERATOR_ID = "heads-triplane"
+FIRST_LAYOUT = "heads-nasal-wing-17"
+"""The layout that the page opens with."""
 OWN_LAYOUT = "base-15 (the generator's own)"
 RESOLUTION = 128
 SAMPLING = Sampling(coarse=24, fine=24)

@@ -61,10 +61,9 @@ def _face_controls() -> SimpleNamespace:
             square = gr.Image(label="The square that will be used", interactive=False, height=170, elem_id="square")
             consent = gr.Checkbox(False, label=CONSENT, elem_id="consent")
             make = gr.Button("Make it 3-D", variant="primary", elem_id="make")
-    choices = handlers.layout_choices()
     layout = gr.Dropdown(
-        choices,
-        value=choices[-1],
+        handlers.layout_choices(),
+        value=handlers.FIRST_LAYOUT,
         allow_custom_value=True,
         label="Layout of classes",
         info="A bundled layout, or org/name from the Hub",
