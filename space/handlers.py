@@ -315,6 +315,7 @@ def make_video_and_mesh(session: Session | None, request: gr.Request, progress=g
     scene, video, mesh = session.scene(), str(session.path(".mp4")), str(session.path(".glb"))
 
     def work(report: Callback) -> str | None:
+        """Write the files; what is wrong if there is no mesh."""
         frames = orbit_frames(scene, ORBIT_FRAMES, RESOLUTION, None, SAMPLING, report)
         save_mp4(F.interpolate(frames.image, size=(384, 384), mode="bicubic", antialias=True), video, fps=12)
         try:

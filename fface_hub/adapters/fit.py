@@ -23,7 +23,7 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.losses import cross_entropy, dice_overlap
 from fface_hub.metrics import mean_iou
-from fface_hub.progress import Callback, Step, check_finite, check_gradients, frozen
+from fface_hub.progress import Callback, Step, between, check_finite, check_gradients, frozen
 from fface_hub.rendering.renderer import CHUNKS, Relabel, render_rays
 from fface_hub.rendering.views import labels_to_image
 
@@ -61,9 +61,10 @@ def fit(
     default (on the bundled generator the cross-entropy of a fitted adapter by .6 %, and no label of 8,192).
 
     `generator_id` (None: the id it was loaded by) is noted in the adapter for people. `callback` gets a `Step` of index 0 after each chunk
-    of rays that is marched, with `cache_mb` in the place of losses, then one after each step: `loss`, `cross_entropy`, `overlap` and, with
-    left-out samples, their latest `miou`; every fiftieth and the last have a preview, the labels of one sample (a left-out one if there is
-    any). Its `best` is the adapter so far, or the one with the best left-out mIoU, which is also what is returned.
+    of rays that is marched, with `cache_mb` in the place of losses (with none for the pictures that it is judged by), then one after each
+    step: `loss`, `cross_entropy`, `overlap` and, with left-out samples, their latest `miou`; every fiftieth and the last have a preview,
+    the labels of one sample (a left-out one if there is any). Its `best` is the adapter so far, or the one with the best left-out mIoU,
+    which is also what is returned.
 
     Raises `ModelError` if a sample has no latents or those of another generator, or for more memory than is allowed, `LayoutError` if
     layouts do not fit, `OptimisationError` (with the adapter so far as `best`) for numbers that are not finite.
@@ -123,11 +124,12 @@ class _Judge:
         left_out: bool,
         layout: Layout,
         settings: FitSettings,
-        callback: Callable[[int], None],
+        callback: Callback | None,
     ) -> None:
         still = replace(settings, jitter=False).sampling()  # as `render` does it
         self.shown = shown.at_most(JUDGED)
-        self.cache = RayCache.build(generator, self.shown.views(), still, settings.epsilon, callback=callback)
+        pause = between(callback, 0, settings.steps)
+        self.cache = RayCache.build(generator, self.shown.views(), still, settings.epsilon, callback=pause and (lambda _: pause()))
         self.left_out, self.layout, self.patience = left_out, layout, settings.patience
         self.best: Adapter | None = None
         self.miou: float | None = None  # the latest
@@ -170,11 +172,7 @@ def _fit(
     random = torch.Generator().manual_seed(settings.seed)
     faces, left_out = leave_out(gather(samples, generator, layout, settings.resolution), settings.left_out, random)
 
-    size = 0
-
-    def looked(now: int | None) -> None:
-        nonlocal size
-        size = size if now is None else now
+    def looked(size: int) -> None:
         if callback is not None:
             callback(Step(0, settings.steps, {"cache_mb": size / 1e6}))
 
@@ -187,9 +185,9 @@ def _fit(
         source = look(generator, training.views, settings, looked)
         judge = None
         if left_out is not None:
-            judge = _Judge(generator, left_out, True, layout, settings, lambda _: looked(None))
+            judge = _Judge(generator, left_out, True, layout, settings, callback)
         elif callback is not None:
-            judge = _Judge(generator, faces[torch.tensor([0])], False, layout, settings, lambda _: looked(None))
+            judge = _Judge(generator, faces[torch.tensor([0])], False, layout, settings, callback)
         _train(adapter, source, training, settings, random, judge, callback)
     return _best(adapter, judge).eval()
 

@@ -173,7 +173,7 @@ class _Watch:
 
     def _tick(self, step: Step) -> None:
         if step.index == 0:
-            self.cache_mb = step.losses["cache_mb"]
+            self.cache_mb = step.losses.get("cache_mb", self.cache_mb)
             return
         self.times.append(time.perf_counter())
         if self.callback is not None:

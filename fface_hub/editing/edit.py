@@ -145,9 +145,8 @@ def edit(
     that errors of the labelling count as painted too, as in the reference. An inversion brings its own camera and tuned generator.
 
     `callback` gets a `Step` of index 0 when the picture before is there, then one per step whose `best` are the best latents so far; raise
-    `CancelledError` in it to stop. Raises `LayoutError`
-    for labels that do not fit, `ModelError` for an adapter or inversion of another generator, `OptimisationError` (with `best`) for
-    non-finite numbers.
+    `CancelledError` in it to stop. Raises `LayoutError` for labels that do not fit, `ModelError` for an adapter or inversion of another
+    generator, `OptimisationError` (with `best`) for non-finite numbers.
     """
     settings = settings or EditSettings()
     subject = _unpack(generator, face, camera)

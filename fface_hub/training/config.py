@@ -115,7 +115,7 @@ HEADS_TRIPLANE_POLISH = replace(
     warmup=30,
     decay=1.0,
 )
-"""For the last minutes of its training (`--init` with what came before): little rates, and squared errors of colours above all. Measured on
-the shipped weights: eleven minutes brought + .2 dB, where the same time at the end of the long run brought + .03."""
+"""For the last minutes of its training (`--init` with what came before): small rates, and squared errors of colours above all. Eleven
+minutes of it took the shipped weights from 25.43 to 25.56 dB in the benchmark `fidelity`."""
 
 CONFIGS: dict[str, TrainConfig] = {config.name: config for config in (HEADS_TRIPLANE, HEADS_TRIPLANE_POLISH)}

@@ -36,6 +36,13 @@ def browser_page(address: str, tmp_path_factory: pytest.TempPathFactory):
         yield page
 
 
+ALL_OTHERS = """old => {
+    const now = Array.from(document.querySelectorAll("#strip img"), image => image.src);
+    return now.length === old.length && now.every((source, index) => source !== old[index]);
+}"""
+"""Whether every view is another picture than before."""
+
+
 def shot(page, name: str) -> None:
     """Keep a picture of the page where `FFACE_SHOTS` says, for eyes."""
     if folder := os.environ.get("FFACE_SHOTS"):
@@ -72,10 +79,11 @@ def test_draw_paint_apply_download(browser_page, tmp_path: Path) -> None:
     page.mouse.move(middle_x + 30, middle_y + 4, steps=12)
     page.mouse.up()
     shot(page, "2-painted")
+    views = page.locator("#strip img").evaluate_all("images => images.map(image => image.src)")
     page.locator("#apply").click()
     said = wait_status(page, r"Done: \d+ label pixels painted")
     assert int(re.findall(r"\d+", said)[0]) > 10
-    page.locator("#strip img").nth(4).wait_for(timeout=120_000)
+    page.wait_for_function(ALL_OTHERS, arg=views, timeout=120_000)
     shot(page, "3-edited")
 
     labels = Image.open(download(page, "get-labels", tmp_path))

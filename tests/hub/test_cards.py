@@ -27,7 +27,8 @@ def adapter() -> Adapter:
 def test_the_metadata_are_in_the_hubs_form(adapter: Adapter) -> None:
     results = {"fewshot": {"miou": 0.71, "iou_per_class": {"skin": 0.9}, "identities": 64}}
     data = ModelCard(model_card(adapter, "org/eyes", results)).data
-    assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "fface-hub", "image-segmentation")
+    told = data.to_dict()
+    assert [told[name] for name in ("license", "library_name", "pipeline_tag")] == ["apache-2.0", "fface-hub", "image-segmentation"]
     assert (data.base_model, data.base_model_relation) == ("org/heads", "adapter")
     assert "fface-adapter" in data.tags
     assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [("miou", 0.71), ("identities", 64)]
