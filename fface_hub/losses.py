@@ -17,27 +17,28 @@ ImageLoss = Callable[[Tensor, Tensor], Tensor]
 """A distance between pictures `[B,3,h,w]` in [-1, 1], as one number."""
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy of composited `logits [B,K,R]` against `labels [B,R]` (int64), mean over all rays.
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of composited `logits [B,K,R]` against `labels [B,R]` (int64), mean over all rays, each times its `weights [B,R]`.
 
-    Each ray counts `class_weights [K]` of its class times; the sum is divided by the number of rays, not by that of the weights, so that
-    the parts of a batch add up to it. FFaceNeRF's adapter and edits use it unweighted.
+    The sum is divided by the number of rays, not by that of the weights. FFaceNeRF's adapter and edits use it unweighted.
     """
-    if class_weights is None:
+    if weights is None:
         return F.cross_entropy(logits, labels)
-    return (F.cross_entropy(logits, labels, reduction="none") * class_weights[labels]).mean()
+    return (F.cross_entropy(logits, labels, reduction="none") * weights).mean()
 
 
-def dice_overlap(logits: Tensor, labels: Tensor, smoothing: float = 1.0) -> Tensor:
+def dice_overlap(logits: Tensor, labels: Tensor, weights: Tensor | None = None, smoothing: float = 1.0) -> Tensor:
     """Soft DICE overlap loss of FFaceNeRF on `logits [B,K,R]` and `labels [B,R]` (int64).
 
-    With p = softmax over K and g one-hot: 1 − mean over B and *all* K of (2 Σp·g + s) / (Σp + Σg + s), sums over rays. A class that is
-    absent from a picture gives s / (Σp + s): it only presses its own soft mass down. Each class weighs 1/K, however small.
+    With p = softmax over K and g one-hot: 1 − mean over B and *all* K of (2 Σp·g + s) / (Σp + Σg + s), sums over rays, each times its
+    `weights [B,R]` (None: 1). A class that is absent from a picture gives s / (Σp + s): it only presses its own soft mass down. Each class
+    weighs 1/K, however small.
     """
     probabilities = logits.softmax(dim=1)
     truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
-    shared = (probabilities * truth).sum(dim=2)
-    total = probabilities.sum(dim=2) + truth.sum(dim=2)
+    counts = torch.ones_like(probabilities[:, :1]) if weights is None else weights[:, None]
+    shared = (probabilities * truth * counts).sum(dim=2)
+    total = ((probabilities + truth) * counts).sum(dim=2)
     return 1 - ((2 * shared + smoothing) / (total + smoothing)).mean()
 
 

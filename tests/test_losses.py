@@ -21,10 +21,13 @@ def test_cross_entropy_is_the_mean_over_rays() -> None:
     assert cross_entropy(LOGITS, LABELS).item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2, abs=1e-6)
 
 
-def test_cross_entropy_with_class_weights() -> None:
-    # (3·ln(4/3) + 1·ln 2) / 2 rays
-    expected = (3 * math.log(4 / 3) + math.log(2)) / 2
-    assert cross_entropy(LOGITS, LABELS, torch.tensor([3.0, 1.0])).item() == pytest.approx(expected, abs=1e-6)
+def test_rays_count_by_their_weights() -> None:
+    # Cross-entropy: (3·ln(4/3) + 1·ln 2) / 2 rays.
+    weights = torch.tensor([[3.0, 1.0]])
+    assert cross_entropy(LOGITS, LABELS, weights).item() == pytest.approx((3 * math.log(4 / 3) + math.log(2)) / 2, abs=1e-6)
+    # DICE: a ray that counts three times is three equal rays.
+    thrice = torch.cat([LOGITS[..., :1].expand(-1, -1, 3), LOGITS[..., 1:]], dim=-1), torch.tensor([[0, 0, 0, 1]])
+    assert dice_overlap(LOGITS, LABELS, weights).item() == pytest.approx(dice_overlap(*thrice).item(), abs=1e-6)
 
 
 def test_dice_overlap_by_hand() -> None:

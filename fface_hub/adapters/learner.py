@@ -89,17 +89,22 @@ def warm_start(adapter: Adapter, known: Layout, gated: bool) -> None:
     Carriers read features with random weights only if these are `gated`, since both at 0 would never learn.
     """
     first, last = _layers(adapter)
-    ids = {name: number for number, name in enumerate(known.names)}
-    parents = [next((ids[name] for name in adapter.layout.ancestors(item) if name in ids), None) for item in adapter.layout.classes]
+    nearest = parents(adapter.layout, known)
     features: int = adapter.config["feature_channels"]
     last.weight.zero_()
-    for unit, parent in enumerate(sorted({parent for parent in parents if parent is not None})):
-        readers = torch.tensor([other == parent for other in parents], device=last.bias.device)
+    for unit, parent in enumerate(sorted({parent for parent in nearest if parent is not None})):
+        readers = torch.tensor([other == parent for other in nearest], device=last.bias.device)
         first.weight[unit, features if gated else 0 :] = 0
         first.weight[unit, features + 1 + parent] = 1 / first.gain  # density comes before the logits
         first.bias[unit] = CARRIED
         last.weight[readers, unit] = 1 / last.gain
         last.bias[readers] = -F.softplus(torch.tensor(CARRIED)).item()
+
+
+def parents(layout: Layout, known: Layout) -> list[int | None]:
+    """The number in `known` of the nearest ancestor of each class of `layout`, which may be itself (None if it has none there)."""
+    ids = {name: number for number, name in enumerate(known.names)}
+    return [next((ids[name] for name in layout.ancestors(item) if name in ids), None) for item in layout.classes]
 
 
 def _layers(adapter: Adapter) -> tuple[FullyConnected, FullyConnected]:

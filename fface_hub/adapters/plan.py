@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fface_hub.adapters.cache import Views
+from fface_hub.adapters.distillation import Distillation
 from fface_hub.adapters.learner import Form
 from fface_hub.adapters.mixing import Mixing, mix
 from fface_hub.adapters.samples import SampleSet
@@ -24,40 +24,34 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.rendering.sampling import Sampling
 
-HEAVIEST = 8.0
-"""Most that a ray of a rare class counts, in terms of one of an average class."""
-
 HALVED = 2**18
 """Rays from which on a cache is in half precision: 1.2 GB in single precision, where 24 samples of each weigh anything."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a fit makes small: cross-entropy, and DICE with `overlap_weight` after the share `overlap_start` of the steps.
+    """What a fit makes small: cross-entropy, and DICE with `overlap_weight` after the share `overlap_start` of the steps."""
 
-    With `class_weights` "sqrt", a ray counts the more in the cross-entropy the rarer its class is (`class_weights` has the formula).
-    """
-
-    class_weights: Literal["none", "sqrt"] = "none"
-    overlap_weight: float = 0.1
+    overlap_weight: float = 1.0
     overlap_start: float = 0.2
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to fit an adapter. The defaults take a minute on two CPU cores. Of the forms and rates that were tried, theirs labelled left-out
-    heads best in each of three layouts, with ten samples; other mixes, overlap weights and weight decay made little difference.
+    """How to fit an adapter. The defaults take half a minute on two CPU cores, and are what labelled left-out heads best, of all that was
+    tried, with one and with ten samples.
 
     Each of `steps` looks at `rays` (None: all there are) of `batch` views. `balance`: the share of the rays that is drawn evenly over the
-    classes of the face, so that small ones are seen. A view is a sample in one of its mixes, a picture of `resolution`² pixels (None: that
-    of the label maps), of which `kept` pixels (None: all) can be picked at all: the mixes of a sample keep different ones. `coarse` and
-    `fine` samples on a ray, with or without `jitter`; those that weigh no more than `epsilon` are dropped by the cache, which is `half` as
-    large in half precision (None: from `HALVED` rays on).
+    classes of the face, so that small ones are seen in every step; a ray that is picked more often for that counts less, so that the losses
+    are still those of the whole picture (rare classes that count more than they cover are found where they are not). A view is a sample in
+    one of its mixes, a picture of `resolution`² pixels (None: that of the label maps), of which `kept` pixels (None: all) can be picked at
+    all: the mixes of a sample keep different ones. `coarse` and `fine` samples on a ray, with or without `jitter`; those that weigh no more
+    than `epsilon` are dropped by the cache, which is `half` as large in half precision (None: from `HALVED` rays on).
 
-    `form` is that of the network, `objective` the loss. Adam's rate rises to `learning_rate` and falls again (OneCycle); in each step the
-    weights go `weight_decay` times the rate of the way back to 0, or to where a warm start set them. `left_out` samples, drawn at random,
-    are not learnt from: they measure the fit, which then gives the best adapter and stops when `patience` measurements in a row saw
-    nothing better.
+    `form` is that of the network, `objective` the loss on the samples, `distillation` (None: none) that on what the generator knows. Adam's
+    rate rises to `learning_rate` and falls again (OneCycle); in each step the weights go `weight_decay` times the rate of the way back to
+    0, or to where a warm start set them. `left_out` samples, drawn at random, are not learnt from: they measure the fit, which then gives
+    the best adapter and stops when `patience` measurements in a row saw nothing better.
     """
 
     steps: int = 1000
@@ -76,6 +70,7 @@ class FitSettings:
     objective: Objective = field(default_factory=Objective)
     learning_rate: float = 0.1
     weight_decay: float = 0.0
+    distillation: Distillation | None = field(default_factory=Distillation)
     left_out: int = 0
     patience: int = 6
     seed: int = 0
@@ -98,9 +93,10 @@ class FitSettings:
             epsilon=0.0,
             mixing=Mixing(mixes=33, probability=0.5, amount=0.5, rows=None),
             form=Form("open", warm_start=False, view_direction=True),
-            objective=Objective("none", overlap_weight=0.1, overlap_start=0.2),
+            objective=Objective(overlap_weight=0.1, overlap_start=0.2),
             learning_rate=0.01,
             weight_decay=0.0,
+            distillation=None,
             seed=seed,
         )
 
@@ -165,12 +161,12 @@ def leave_out(faces: Faces, count: int, random: torch.Generator) -> tuple[Faces,
 @dataclass(frozen=True)
 class Plan:
     """Training views, each sample's mixes side by side; the labels `[V,R]` of their rays, how likely each is to be picked (`[V,R]`), and
-    how much rays of each class count in the cross-entropy (`[K']`; None: all alike)."""
+    what it then counts (`[V,R]`): as if each pixel of the picture were as likely as any other."""
 
     views: Views
     labels: Tensor
     chances: Tensor
-    weights: Tensor | None
+    weights: Tensor
     mixing: Mixing
 
     def batches(self, settings: FitSettings, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -199,19 +195,8 @@ def plan(faces: Faces, generator: Generator, settings: FitSettings, random: torc
     cameras = faces.cameras[torch.arange(len(faces)).repeat_interleave(mixes)]
     device = faces.labels.device
     views = Views(latents, cameras, pixels.to(device), faces.resolution)
-    weights = class_weights(faces.labels) if settings.objective.class_weights == "sqrt" else None
-    return Plan(views, labels.gather(1, pixels).to(device), chances(labels, pixels, settings.balance), weights, settings.mixing)
-
-
-def class_weights(labels: Tensor) -> Tensor:
-    """How much a ray of each class is to count, `[K']`, for pictures with `labels [V,P]` (whose highest is K' − 1).
-
-    (mean share of the classes present / share of the class)^½, at most `HEAVIEST`, times a factor that makes the mean over all pixels 1.
-    """
-    counts = torch.bincount(labels.flatten())
-    shares = counts / counts.sum()
-    weights = (1 / (shares * (counts > 0).sum())).sqrt().clamp(max=HEAVIEST)
-    return weights / (weights * shares).sum()
+    likely, plain = (chances(labels, pixels, balance) for balance in (settings.balance, 0.0))
+    return Plan(views, labels.gather(1, pixels).to(device), likely, (plain / likely).to(device), settings.mixing)
 
 
 def chances(labels: Tensor, pixels: Tensor, balance: float) -> Tensor:

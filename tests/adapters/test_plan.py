@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fface_hub.adapters.mixing import Mixing
-from fface_hub.adapters.plan import HEAVIEST, Faces, FitSettings, Objective, Plan, chances, class_weights, leave_out, pick_rays, plan
+from fface_hub.adapters.plan import Faces, FitSettings, Plan, chances, leave_out, pick_rays, plan
 from fface_hub.cameras import look_at
 from fface_hub.errors import LayoutError
 from tests.tiny import solid_generator
@@ -56,23 +56,6 @@ def test_a_class_without_a_kept_pixel_leaves_its_share_to_the_others() -> None:
     assert chances(labels, kept, 0.0)[0].tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
-def test_rays_of_rare_classes_count_more_but_not_without_end() -> None:
-    # Shares 4/6, 0, 2/6; two classes present. (1/2 / share)^½: √(3/4), √(3/2); their mean over the pixels is (4·√(3/4) + 2·√(3/2)) / 6.
-    weights = class_weights(torch.tensor([[0, 0, 0], [0, 2, 2]]))
-    mean = (4 * 0.75**0.5 + 2 * 1.5**0.5) / 6
-    assert weights[[0, 2]].tolist() == pytest.approx([0.75**0.5 / mean, 1.5**0.5 / mean])
-    rare = torch.zeros(1, 10_000, dtype=torch.int64)
-    rare[0, 0] = 1  # √(1/2 · 10,000) = 71 would be too much
-    weights = class_weights(rare)
-    assert (weights[1] / weights[0]).item() == pytest.approx(HEAVIEST / (0.5 / 0.9999) ** 0.5)
-
-
-def test_weights_are_planned_only_if_asked() -> None:
-    for kind, expected in (("none", False), ("sqrt", True)):
-        drawn, _ = batches(FitSettings(kept=8, objective=Objective(kind)), 0)
-        assert (drawn.weights is not None) == expected
-
-
 def batches(settings: FitSettings, count: int, samples: int = 3) -> tuple[Plan, list[tuple[torch.Tensor, torch.Tensor]]]:
     random = rng()
     drawn = plan(faces(samples), solid_generator(), settings, random)
@@ -90,6 +73,15 @@ def test_every_epoch_sees_every_sample_however_many_make_a_batch() -> None:
     assert all(picks.shape == (2, 5) and all(len(set(row)) == 5 for row in picks.tolist()) for _, picks in steps)
     _, single = batches(replace(settings, batch=4), 2, samples=1)
     assert all(set((views // 2).tolist()) == {0} and len(views) == 4 for views, _ in single)
+
+
+def test_what_is_picked_more_often_counts_less() -> None:
+    one = faces(1)
+    four = Faces(one.latents, one.cameras, torch.tensor([[0, 0, 1, 2]]), 2)
+    drawn = plan(four, solid_generator(), FitSettings(balance=1.0, kept=None, mixing=Mixing(mixes=1)), rng())
+    # Each class is picked in a third of the cases, and has 2, 1 and 1 of 4 pixels: (1/4) / (1/6) and (1/4) / (1/3).
+    assert drawn.chances[0].tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 3])
+    assert drawn.weights[0].tolist() == pytest.approx([1.5, 1.5, 0.75, 0.75])
 
 
 def test_labels_are_those_of_the_kept_pixels_and_mixes_keep_different_ones() -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from fface_hub.adapters.distillation import Distillation
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.benchmarks import adapt_speed
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.layouts import NASAL_WING_17
 from fface_hub.progress import Step
 
-SETTINGS = FitSettings(steps=4, rays=32, kept=64, coarse=8, fine=8)
+UNPAINTED = Distillation(faces=3, resolution=16, kept=64, rays=32)
+SETTINGS = FitSettings(steps=4, rays=32, kept=64, coarse=8, fine=8, distillation=UNPAINTED)
 
 
 def test_one_run_measures_both_ways(tiny_generator: TriplaneGenerator) -> None:
@@ -26,8 +28,9 @@ def test_one_run_measures_both_ways(tiny_generator: TriplaneGenerator) -> None:
     assert figures["reference_seconds_5000"] == pytest.approx(5000 * figures["reference_seconds_per_step"])
     assert figures["ratio"] == pytest.approx(figures["reference_seconds_5000"] / figures["cached_seconds"])
     assert figures["peak_memory_mb"] > 50  # Python and torch alone take more
-    # Two samples in four mixes are looked at, and one to preview; four cached steps; one of the reference to warm up, two to measure.
-    assert [step.index for step in steps] == [0] * 9 + [1, 2, 3, 4] + [5, 6, 7]
+    # Looks at two samples in four mixes, three unpainted faces and one to preview; four cached steps; then one of the reference to warm up
+    # and two to measure.
+    assert [step.index for step in steps] == [0] * 12 + [1, 2, 3, 4] + [5, 6, 7]
     assert {step.total for step in steps} == {7}
 
 
