@@ -1,7 +1,8 @@
 """Model cards: one template, filled from the model itself and from measured results.
 
 `python -m fface_hub.hub.cards` writes the card of every bundled model into `model_cards/` and beside its weights, from the figures in
-`model_cards/results/NAME.json` (`{"fidelity": {"psnr": 27.1, ...}, ...}`: a benchmark's own JSON under its name). A test compares.
+`model_cards/results/NAME.json` (`{"fidelity": {"psnr": 27.1, ...}, ...}`: a benchmark's own JSON under its name), and of an adapter also
+those in `model_cards/results/adapt-LAYOUT.json`. A test compares.
 """
 
 from __future__ import annotations
@@ -110,6 +111,9 @@ def _license(model: Model) -> dict[str, Any]:
 
 
 def _numbers(table: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The figures of a benchmark by name; none of a grid, whose numbers say how it was run."""
+    if "rows" in table:
+        return []
     return [(name, value) for name, value in table.items() if isinstance(value, int | float) and not isinstance(value, bool)]
 
 
@@ -117,6 +121,9 @@ def _measured(results: Mapping[str, Any]) -> str:
     """One Markdown table per benchmark, and one of its classes if it has measured them."""
     parts = []
     for benchmark, table in results.items():
+        if benchmark == "adapt":
+            parts.append(grid_table(table))
+            continue
         rows = [f"| {escape(FIGURES.get(name, name))} | {value:.4g} |" for name, value in _numbers(table)]
         parts.append(f"{escape(DATA_SETS.get(benchmark, benchmark))} (`fface-hub benchmark {escape(benchmark)}`):")
         parts.append(_table(["figure", "value"], rows))
@@ -125,6 +132,31 @@ def _measured(results: Mapping[str, Any]) -> str:
             found = [f"| {escape(name)} | {'–' if score is None else f'{score:.2f}'} |" for name, score in scores.items()]
             parts.append(_table(["class", "IoU (–: not seen)"], found))
     return "\n\n".join(parts) or "Not measured yet."
+
+
+def grid_table(figures: Mapping[str, Any]) -> str:
+    """What `fface-hub benchmark adapt` found, in Markdown: a line for each number of samples, and what bounds them."""
+    rows = {(row["variant"], row["shots"]): row for row in figures["rows"]}
+    bounds = {"fixed-layout": "the generator's own classes, of which each new one is a part", "oracle": "`full` on {shots} samples"}
+    names = list(dict.fromkeys(name for name, _ in rows if name not in bounds))
+    lines = []
+    for shots in sorted({shots for name, shots in rows if name in names}):
+        cells = [_score(rows.get((name, shots))) for name in names]
+        lines.append(f"| {shots} | {' | '.join(cells)} |")
+    told = [f"{name} ({bounds[name].format(shots=shots)}): {_score(row)}" for (name, shots), row in rows.items() if name in bounds]
+    about = (
+        f"Mean IoU of layout {escape(figures['layout'])} by the number of painted samples, on {figures['identities']} held-out heads from "
+        f"{len(figures['cameras'])} sides (in brackets the range over seeds; `{escape(figures['command'])}`):"
+    )
+    return "\n\n".join([about, _table(["samples", *names], lines), *([f"For comparison, {'; '.join(told)}."] if told else [])])
+
+
+def _score(row: Mapping[str, Any] | None) -> str:
+    """A mean, and its range if there is one."""
+    if row is None:
+        return "–"
+    spread = f" ({row['miou_min']:.3f}–{row['miou_max']:.3f})" if row["miou_max"] > row["miou_min"] else ""
+    return f"{row['miou']:.3f}{spread}"
 
 
 def _table(heads: list[str], rows: list[str]) -> str:
@@ -185,11 +217,15 @@ def _model_facts(model: Model, id: str) -> dict[str, str]:
 
 
 def bundled_cards() -> dict[str, str]:
-    """Name → card of every bundled model, from its weights and `model_cards/results/NAME.json`."""
+    """Name → card of every bundled model, from its weights and its files in `model_cards/results`."""
     cards = {}
     for name in bundled_names():
+        model = Model.from_pretrained(name)
         path = CARDS / "results" / f"{name}.json"
-        cards[name] = model_card(Model.from_pretrained(name), name, read_json(path) if path.is_file() else None)
+        results = read_json(path) if path.is_file() else {}
+        if isinstance(model, Adapter) and (grid := CARDS / "results" / f"adapt-{model.layout.name}.json").is_file():
+            results["adapt"] = read_json(grid)
+        cards[name] = model_card(model, name, results)
     return cards
 
 

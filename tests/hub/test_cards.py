@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.hub.cards import CARDS, bundled_cards, escape, layout_table, model_card
+from fface_hub.hub.cards import CARDS, bundled_cards, escape, grid_table, layout_table, model_card
 from fface_hub.layouts import EYES_19, LabelClass, Layout
 from fface_hub.sources import CHECKPOINTS, bundled_names
 
@@ -47,6 +47,27 @@ def test_the_text_has_usage_classes_figures_limits_and_fingerprint(adapter: Adap
     assert not re.search(r"\$\w", text)  # nothing of the template was left open
 
 
+def test_a_grid_of_fits_is_a_table_by_samples() -> None:
+    def row(variant: str, shots: int, miou: float, half: float = 0.0) -> dict[str, object]:
+        return {"variant": variant, "shots": shots, "miou": miou, "miou_min": miou - half, "miou_max": miou + half}
+
+    rows = [
+        row("fixed-layout", 0, 0.5),
+        row("full", 10, 0.8),
+        row("full", 1, 0.75, 0.01),
+        row("original", 10, 0.7),
+        row("oracle", 500, 0.9),
+    ]
+    told = {"layout": "eyes-19", "identities": 40, "cameras": [[0, 0], [1, 0]], "command": "fface-hub <b>", "seeds": 3}
+    text = grid_table({"rows": rows, **told})
+    assert "| samples | full | original |\n| --- | --- | --- |\n| 1 | 0.750 (0.740–0.760) | – |\n| 10 | 0.800 | 0.700 |" in text
+    assert "which each new one is a part): 0.500; oracle (`full` on 500 samples): 0.900." in text
+    assert "40 held-out heads from 2 sides" in text and "<b>" not in text
+    adapter = Adapter(EYES_19.to_dict(), "org/heads", "ab" * 32)
+    card = model_card(adapter, "org/eyes", {"adapt": {"rows": rows, **told}})
+    assert text in card and ModelCard(card).data.eval_results is None  # how it was run is no figure
+
+
 def test_names_from_strangers_stay_text() -> None:
     layout = Layout("evil", (LabelClass("<script>alert(1)</script>", (0, 0, 0)), LabelClass("a|b [x](javascript:y) `c`", (1, 2, 3))))
     table = layout_table(layout)
@@ -65,7 +86,7 @@ def test_the_cards_of_bundled_models_are_up_to_date() -> None:
 def test_no_card_or_result_is_left_without_its_model() -> None:
     known = set(bundled_names())
     assert {path.stem for path in CARDS.glob("*.md")} <= known
-    assert {path.stem for path in (CARDS / "results").glob("*.json")} <= known
+    assert {path.stem for path in (CARDS / "results").glob("*.json") if not path.stem.startswith("adapt-")} <= known
 
 
 @pytest.mark.slow
