@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fface_hub import __version__
-from fface_hub.benchmarks import BENCHMARKS, VARIANTS
+from fface_hub.benchmarks import BENCHMARKS, LEVERS, VARIANTS
 from fface_hub.errors import FFaceError
 
 GENERATOR = "heads-triplane"
 DRAW = "Draw faces from seeds. Each becomes a face folder, which edit and render take: the face, picture.png and labels.png."
 LEFT_OUT = "learn from all samples but N, report the mIoU on those, keep the best adapter and stop when it is flat (0)"
 SWEEP = "adapt-speed only: also draw cost by samples, classes and mixes into FILE (PNG), and the figures into a .json beside it"
+VARIED = f"among {','.join(VARIANTS)} (all of these), and {','.join(LEVERS)}"
 VIEWS = ("views", "orbit", "mesh", "labels", "depth", "normals")
 
 
@@ -171,7 +172,7 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     grid = parser.add_argument_group("adapt only")
     grid.add_argument("--layout", metavar="NAME", help="a published name or layout.json that fine-24 merges into (nasal-wing-17)")
     grid.add_argument("--shots", type=_several(_whole(1, 100)), metavar="N,N", help="numbers of samples (1,5,10,20,30)")
-    grid.add_argument("--variants", type=_several(str), metavar="NAME,NAME", help=f"among {','.join(VARIANTS)} (all)")
+    grid.add_argument("--variants", type=_several(str), metavar="NAME,NAME", help=VARIED)
     grid.add_argument("--seeds", type=_whole(1, 20), metavar="N", help="seeds of full and original, the others take the first (3)")
     grid.add_argument("--every-seed", action="store_true", default=None, help="the ablations take every seed, too")
     grid.add_argument("--identities", type=_whole(1, 10_000), metavar="N", help="held-out heads to measure on (40)")

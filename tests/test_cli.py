@@ -156,7 +156,7 @@ def test_adapt_measures_left_out_samples_and_has_a_slow_twin(model: str, tmp_pat
     sample = Sample(torch.zeros(3, 16, 16), torch.ones(16, 16, dtype=torch.int64), look_at(0.0), generator.sample(1, 0))
     SampleSet(layout, (sample, sample)).save(tmp_path / "samples")
     base = ["adapt", str(tmp_path / "samples"), "--generator", model, "--device", "cpu", "--steps", "2", "--out", str(tmp_path / "adapter")]
-    for option, extra in ((["--left-out", "1"], {"miou"}), (["--reference"], set())):
+    for option, extra in ((["--left-out", "1"], {"miou", "distillation"}), (["--reference"], set())):
         assert main([*base, *option, "--json", str(tmp_path / "report.json")]) == 0
         assert set(json.loads((tmp_path / "report.json").read_text())["losses"]) == {"loss", "cross_entropy", "overlap"} | extra
     assert "2 of 2 samples are to be left out" in refused([*base, "--left-out", "2"], capsys)

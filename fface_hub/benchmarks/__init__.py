@@ -15,6 +15,8 @@ BENCHMARKS = {
 }
 VARIANTS = ("full", "no-injection", "no-lmta", "mix-all", "original", "fixed-layout", "oracle")
 """What the benchmark adapt compares."""
+LEVERS = ("no-distillation", "no-overlap", "no-balance", "cold-start", "view-direction", "open-injection")
+"""What it compares if asked: `full` without one of the things that make it better than FFaceNeRF's way."""
 
 
 def benchmark(name: str) -> Callable[..., dict[str, Any]]:

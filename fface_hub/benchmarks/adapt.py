@@ -21,7 +21,7 @@ from fface_hub.adapters.mixing import Mixing
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.adapters.samples_new import starting_table
-from fface_hub.benchmarks import VARIANTS
+from fface_hub.benchmarks import LEVERS, VARIANTS
 from fface_hub.benchmarks.adapt_samples import Painter
 from fface_hub.benchmarks.adapt_views import VIEWS, HeldOut, Scores, Sight
 from fface_hub.benchmarks.plots import Panel
@@ -66,9 +66,9 @@ class Grid:
     settings: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.variants if name not in VARIANTS]
+        unknown = [name for name in self.variants if name not in VARIANTS + LEVERS]
         if unknown:
-            raise ModelError(f"There is no variant '{unknown[0][:40]}': choose among {', '.join(VARIANTS)}.")
+            raise ModelError(f"There is no variant '{unknown[0][:40]}': choose among {', '.join(VARIANTS + LEVERS)}.")
         FINE_24.table_to(self.layout)  # `LayoutError` for a layout that the truth cannot be told in
 
     def runs(self) -> list[Run]:
@@ -93,17 +93,21 @@ class Run:
     def settings(self, full: FitSettings, rows: int, pixels: int) -> FitSettings:
         """How it fits, for a generator of so many style `rows` and label maps of so many `pixels`."""
         full = replace(full, seed=self.seed)
-        if self.variant == "no-injection":
-            return replace(full, form=replace(full.form, injection="none"))
-        if self.variant == "no-lmta":
-            return replace(full, mixing=Mixing(mixes=1))
-        if self.variant == "mix-all":
-            return replace(full, mixing=replace(full.mixing, rows=tuple(range(rows))))
         if self.variant == "original":
             return original(self.shots, self.seed, full, pixels)
-        if self.variant == "oracle":
-            return for_many(full)
-        return full
+        form, mixing = full.form, full.mixing
+        changes: dict[str, dict[str, Any]] = {
+            "no-injection": {"form": replace(form, injection="none")},
+            "no-lmta": {"mixing": Mixing(mixes=1)},
+            "mix-all": {"mixing": replace(mixing, rows=tuple(range(rows)))},
+            "no-distillation": {"distillation": None},
+            "no-overlap": {"objective": replace(full.objective, overlap_weight=0.0)},
+            "no-balance": {"balance": 0.0},
+            "cold-start": {"form": replace(form, warm_start=False)},
+            "view-direction": {"form": replace(form, view_direction=True)},
+            "open-injection": {"form": replace(form, injection="open")},
+        }
+        return for_many(full) if self.variant == "oracle" else replace(full, **changes.get(self.variant, {}))
 
 
 def original(shots: int, seed: int, full: FitSettings, pixels: int) -> FitSettings:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fface_hub.adapters.plan import FitSettings
-from fface_hub.benchmarks import adapt
+from fface_hub.benchmarks import LEVERS, adapt
 from fface_hub.benchmarks.adapt import Grid, Run, panel
 from fface_hub.benchmarks.adapt_samples import AT_ONCE
 from fface_hub.benchmarks.adapt_views import VIEWS, Sight
@@ -45,6 +45,10 @@ def test_variants_differ_from_full_in_one_thing() -> None:
     assert found["no-injection"] == replace(full, seed=4, form=replace(full.form, injection="none"))
     assert found["no-lmta"].mixing.mixes == 1
     assert found["mix-all"].mixing == replace(full.mixing, rows=tuple(range(12)))
+    for name in LEVERS:
+        lever = Run(name, 10, 4).settings(full, 12, 128**2)
+        changed = {field for field, value in vars(lever).items() if value != getattr(found["full"], field)}
+        assert len(changed) == 1, name
     oracle = found["oracle"]
     assert (oracle.form, oracle.objective, oracle.batch * (oracle.rays or 0)) == (full.form, full.objective, full.batch * (full.rays or 0))
 
