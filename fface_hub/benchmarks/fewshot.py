@@ -45,8 +45,8 @@ def measure(
     ±15°), whose rays are marched once for all of them.
 
     `miou` (per image over classes with ≥ 8 true pixels, then the mean) and `iou_per_class` (mean over the images where the class counts;
-    None if none) in an adapter's layout; `miou_base15` of the same labels merged into the base layout, and `generator_miou_base15` of the
-    generator's own, which bounds what an adapter of this generator can reach.
+    None if none) in an adapter's layout; `miou_base15` of the same labels merged into the base layout, and for comparison
+    `generator_miou_base15` of the generator's own.
     """
     source = source or HeadSource()
     labels: dict[str, list[Tensor]] = {name: [] for name in adapters}

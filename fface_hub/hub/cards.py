@@ -141,9 +141,9 @@ def grid_table(figures: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(name for name, _ in rows if name not in bounds))
     lines = []
     for shots in sorted({shots for name, shots in rows if name in names}):
-        cells = [_score(rows.get((name, shots))) for name in names]
+        cells = [score(rows.get((name, shots))) for name in names]
         lines.append(f"| {shots} | {' | '.join(cells)} |")
-    told = [f"{name} ({bounds[name].format(shots=shots)}): {_score(row)}" for (name, shots), row in rows.items() if name in bounds]
+    told = [f"{name} ({bounds[name].format(shots=shots)}): {score(row)}" for (name, shots), row in rows.items() if name in bounds]
     about = (
         f"Mean IoU of layout {escape(figures['layout'])} by the number of painted samples, on {figures['identities']} held-out heads from "
         f"{len(figures['cameras'])} sides (in brackets the range over seeds; `{escape(figures['command'])}`):"
@@ -151,7 +151,7 @@ def grid_table(figures: Mapping[str, Any]) -> str:
     return "\n\n".join([about, _table(["samples", *names], lines), *([f"For comparison, {'; '.join(told)}."] if told else [])])
 
 
-def _score(row: Mapping[str, Any] | None) -> str:
+def score(row: Mapping[str, Any] | None) -> str:
     """A mean, and its range if there is one."""
     if row is None:
         return "–"
@@ -195,7 +195,7 @@ def _adapter_facts(model: Adapter, id: str) -> dict[str, str]:
         f"logits of its own classes; pictures and shapes stay the generator's. It fits only the generator with the fingerprint "
         f"`{model.config['generator_fingerprint']}` and is refused on others.\n\n{layout_table(model.layout)}",
         "made": "Fitted on a few painted faces, after FFaceNeRF: cross-entropy and overlap loss, with the late style rows mixed at random "
-        "so that labels do not lean on colour.",
+        "so that labels do not lean on colour; on faces that nobody painted, its classes are held to those of the generator.",
         "limits": "- Small or rare classes are the least certain, and labels far from the frontal view are extrapolated.",
     }
 
