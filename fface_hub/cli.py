@@ -1,4 +1,4 @@
-"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark | convert | check`, or
+"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark | convert | label | check`, or
 `python -m fface_hub.cli`.
 
 Only the grammar is here, and what happens to errors: every mistake of the user is one sentence on stderr and exit code 2; an interrupt
@@ -199,6 +199,24 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was converted and what was left out to FILE")
 
 
+def _add_label(commands: argparse._SubParsersAction) -> None:
+    """Labels for generators without any."""
+    parser = commands.add_parser(
+        "label",
+        help="class labels for a generator that has none",
+        description="Give a converted EG3D generator the labels of base-15, so that its faces can be painted on and adapters fitted. "
+        "It draws faces, labels them with a face parser from the Hub (pip install 'fface-hub[parse]'), fits a label head to them, and "
+        "writes a new model, whose pictures are the same. With --samples it learns from label maps that are there already.",
+    )
+    parser.add_argument("generator", metavar="ID", help="org/name on the Hub, or folder")
+    parser.add_argument("--faces", type=_whole(2, 1000), default=64, metavar="N", help="how many faces to draw and parse (64)")
+    parser.add_argument("--parser", metavar="ID", help="SegFormer on the Hub, org/name or org/name@revision (jonathandinu/face-parsing)")
+    parser.add_argument("--samples", metavar="SET", help="instead of parsing: sample set of this generator in base-15, folder or org/name")
+    parser.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="steps (3000)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labelled generator")
+    _add_common(parser, "losses and time")
+
+
 def _add_check(commands: argparse._SubParsersAction) -> None:
     """The audit of strangers' models."""
     parser = commands.add_parser(
@@ -282,6 +300,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_samples(commands)
     _add_models(commands)
     _add_convert(commands)
+    _add_label(commands)
     _add_check(commands)
     return parser
 
@@ -296,6 +315,7 @@ HANDLERS = {
     "train": "fface_hub.commands.models",
     "benchmark": "fface_hub.commands.benchmarks",
     "convert": "fface_hub.commands.convert",
+    "label": "fface_hub.commands.convert",
     "check": "fface_hub.commands.check",
 }
 

@@ -1,14 +1,24 @@
-"""`fface-hub convert`: an official checkpoint becomes a model folder."""
+"""`fface-hub convert` and `label`: an official checkpoint becomes a model folder, and gets class labels if it has none."""
 
 from __future__ import annotations
 
 import time
 from argparse import Namespace
+from dataclasses import replace
 
-from fface_hub.commands.support import choose_layout, say, write_json
+from fface_hub.adapters.labelling import SETTINGS, fit_labels, parsed_samples
+from fface_hub.adapters.samples import SampleSet
+from fface_hub.commands.folders import load_generator
+from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.errors import ModelError
+from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.hub.cards import escape, write_card
 from fface_hub.hub.convert import ADAPTER_ENDING
 from fface_hub.hub.convert import convert as convert_checkpoint
 from fface_hub.hub.releases import RELEASES
+from fface_hub.memory import keep_freed_memory
+from fface_hub.parsing import PARSER, load_parser
+from fface_hub.progress import Step
 
 
 def convert(args: Namespace) -> None:
@@ -41,3 +51,35 @@ def convert(args: Namespace) -> None:
     say(f"wrote the generator to {args.out}{adapter} after {seconds:.0f} s")
     for url in done.urls:
         say(f"private repository: {url}")
+
+
+def label(args: Namespace) -> None:
+    """Fit a label head to a generator without labels; an eighth of the faces measure it."""
+    device, start = choose_device(args.device), time.perf_counter()
+    generator = load_generator(args.generator, device)
+    if not isinstance(generator, TriplaneGenerator):
+        raise ModelError("Only tri-plane generators, as convert makes them of EG3D's, can be given labels.")
+    keep_freed_memory()
+    origin = f"the label maps of {args.samples}" if args.samples else f"the face parser {args.parser or PARSER}"
+    if args.samples:
+        samples = SampleSet.load(args.samples)
+    else:
+        parser = load_parser(args.parser or PARSER, device)
+        with progress("faces") as bar:
+            samples = parsed_samples(generator, parser, args.faces, args.seed, bar)
+    settings = replace(SETTINGS, seed=args.seed, steps=args.steps or SETTINGS.steps, left_out=len(samples) // 8)
+    last = Step(0, settings.steps, {})
+    with progress("labels") as bar:
+
+        def callback(step: Step) -> None:
+            nonlocal last
+            last = step
+            bar(step)
+
+        labelled = fit_labels(generator, samples, settings, callback)
+    labelled.save_pretrained(args.out)
+    write_card(labelled, args.out.resolve(), f"Its class labels were fitted to {len(samples)} of its own faces after {escape(origin)}.")
+    seconds = time.perf_counter() - start
+    write_json({"seconds": seconds, "samples": len(samples), "left_out": settings.left_out, "losses": dict(last.losses)}, args.json)
+    scored = f", mIoU {last.losses['miou']:.3f} on {settings.left_out} left-out faces" if "miou" in last.losses else ""
+    say(f"wrote the generator with labels of '{labelled.layout.name}' to {args.out} after {seconds:.0f} s{scored}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fface_hub.generators.stylegan import FullyConnected
+
+LABEL_HIDDEN = 64
+"""Hidden units of a label head, and of an adapter."""
 
 
 def two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -33,6 +37,22 @@ class PlainDecoder(nn.Module):
     def color(self, features: Tensor) -> Tensor:
         """`[...,F]` → colours `[...,C]` in [-1, 1]."""
         return to_color(self.net(features)[..., 1:])
+
+
+class LabelledDecoder(PlainDecoder):
+    """EG3D's decoder with a head for labels, which has the form of an adapter that looks at no view: what was fitted as one can move in.
+
+    Logits are FC(softplus(FC(softplus([f ‖ density])))); density and colour are those of the plain decoder, to the bit.
+    """
+
+    def __init__(self, features: int, hidden: int, colors: int, classes: int) -> None:
+        super().__init__(features, hidden, colors)
+        self.label_net = two_layers(features + 1, LABEL_HIDDEN, classes)
+
+    def geometry(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`[...,F]` → raw density `[...]`, raw logits `[...,K]`."""
+        density, _ = super().geometry(features)
+        return density, self.label_net(F.softplus(torch.cat([features, density[..., None]], dim=-1)))
 
 
 class DisentangledDecoder(nn.Module):

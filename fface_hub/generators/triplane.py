@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fface_hub.cameras import FOCAL, PIVOT, RADIUS, look_at
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
-from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
+from fface_hub.generators.decoders import DisentangledDecoder, LabelledDecoder, PlainDecoder
 from fface_hub.generators.lookup import look_up
 from fface_hub.generators.planes import Statistics, normalise_planes
 from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PlainMapping, Synthesis
@@ -77,9 +77,10 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
 
     `mapping` "single": z and a camera give one w for all rows (EG3D). "pair": a geometry z of `z_dim` numbers gives the early rows and an
     appearance z of `appearance_z_dim` the last third; no camera. `decoder` "eg3d": one network for density and colour, no labels;
-    "disentangled": density and labels from normalised planes, colour from planes with their statistics given back. `plane_axes`: the axes
-    that index width and height of each plane (EG3D's are xy, xz, zx, without a yz plane). `background` "latent": one colour per face, read
-    from the appearance's last row. `resolution` is the volume resolution the model was trained at. `box_warp` is the side of its cube.
+    "labelled": the same beside a label head; "disentangled": density and labels from normalised planes, colour from planes with their
+    statistics given back. `plane_axes`: the axes that index width and height of each plane (EG3D's are xy, xz, zx, without a yz plane).
+    `background` "latent": one colour per face, read from the appearance's last row. `resolution` is the volume resolution the model was
+    trained at. `box_warp` is the side of its cube.
     """
 
     @register_to_config
@@ -97,7 +98,7 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         channel_base: int = 32768,
         channel_max: int = 512,
         noise: bool = True,
-        decoder: Literal["eg3d", "disentangled"] = "disentangled",
+        decoder: Literal["eg3d", "labelled", "disentangled"] = "disentangled",
         decoder_hidden: int = 64,
         color_channels: int = 32,
         superresolution: Literal["8x_dc"] | None = "8x_dc",
@@ -115,7 +116,7 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         metres_per_unit: float = 0.37,
     ) -> None:
         super().__init__()
-        self.layout = LAYOUTS[layout] if decoder == "disentangled" else UNLABELLED
+        self.layout = UNLABELLED if decoder == "eg3d" else LAYOUTS[layout]
         x, y, z = camera_pivot
         self.default_camera = look_at(0.0, 0.0, camera_radius, (x, y, z), camera_focal)
         self.grid_axes = [AXES[letter] for axes in plane_axes for letter in axes]
@@ -129,7 +130,8 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         if decoder == "eg3d":
             self.decoder = PlainDecoder(plane_channels, decoder_hidden, color_channels)
         else:
-            self.decoder = DisentangledDecoder(plane_channels, decoder_hidden, color_channels, len(self.layout))
+            kind = LabelledDecoder if decoder == "labelled" else DisentangledDecoder
+            self.decoder = kind(plane_channels, decoder_hidden, color_channels, len(self.layout))
         self.superresolution = SuperResolution(color_channels, latent_dim, superresolution_clamp) if superresolution else None
         self.background = FullyConnected(latent_dim, color_channels) if background == "latent" else None
         self._held: deque[tuple[Any, Tensor, Statistics]] = deque(maxlen=HELD)

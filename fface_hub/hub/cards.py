@@ -44,6 +44,13 @@ FIGURES = {
     "identities": "identities",
 }
 
+LABELS_OF = {
+    "eg3d": "- It has no class labels: pictures, depth, views and meshes work; painting, editing and adapters need `fface-hub label`.",
+    "labelled": "- Its class labels were fitted afterwards, on its own faces; small classes and those that few faces have are the least "
+    "certain.",
+}
+"""What a released generator's decoder means for its labels."""
+
 GENERATOR_USAGE = """\
 from fface_hub import Generator, orbit, render
 
@@ -69,7 +76,8 @@ def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None, 
     facts["license"] = "Apache-2.0."
     if model.release is not None:
         release = RELEASES[model.release]
-        facts |= {"made": " ".join(filter(None, (release.made, provenance))), "limits": release.limits, "license": release.license}
+        facts |= {"made": " ".join(filter(None, (release.made, provenance))), "license": release.license}
+        facts["limits"] = "\n".join(filter(None, (release.limits, LABELS_OF.get(model.config.get("decoder", "")))))
     facts["picture"] = f"\n\n![A face from three sides, its labels, and their classes]({picture})" if picture else ""
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         facts, title=id.split("/")[-1], measured=_measured(results or {}), fingerprint=model.fingerprint
@@ -214,6 +222,12 @@ def _model_facts(model: Model, id: str) -> dict[str, str]:
         "person was used. Identities with seeds from 1,000,000 were never trained on.",
         "limits": "- Faces look like the rendered heads it learnt from: studio light, plain background, few hair styles.",
     }
+
+
+def write_card(model: Model, folder: Path, provenance: str, id: str | None = None) -> None:
+    """Put the card of a converted `model` beside its weights in `folder`; without an `id` it tells how to load that folder."""
+    own = f"./{folder.name}" if is_bundled_name(folder.name) else "./model"
+    (folder / "README.md").write_text(model_card(model, id or own, provenance=provenance), encoding="utf-8")
 
 
 def bundled_cards() -> dict[str, str]:

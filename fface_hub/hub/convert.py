@@ -19,19 +19,21 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.doors import check_shapes
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
-from fface_hub.hub.cards import escape, model_card
+from fface_hub.hub.cards import escape, write_card
 from fface_hub.hub.official import Official, read_official
 from fface_hub.hub.push import push_model
 from fface_hub.hub.saved import Array
 from fface_hub.layouts import CHIN_20, EYES_19, NASAL_WING_17, NOSE_19, Layout
 from fface_hub.models import Model, ModelT, build
 from fface_hub.schema import check_arguments
-from fface_hub.sources import is_bundled_name, is_hub_id
+from fface_hub.sources import is_hub_id
 
 MODES: dict[str, Layout] = {"base": NASAL_WING_17, "eyes": EYES_19, "nose": NOSE_19, "chin": CHIN_20}
 """FFaceNeRF's layouts, by the words for them in the names of its files."""
 ADAPTER_ENDING = "-adapter"
-UNLABELLED = "It has no class labels yet, since EG3D has none: pictures, depth and views work, painting and editing do not."
+UNLABELLED = (
+    "It has no class labels, since EG3D has none: pictures, depth and views work; painting and editing need 'fface-hub label' first."
+)
 
 
 @dataclass
@@ -68,8 +70,7 @@ def convert(path: str | Path, out: str | Path, push: str | None = None, layout: 
     for model, ending in zip(conversion.models, ("", ADAPTER_ENDING), strict=False):
         folder = Path(f"{Path(out).resolve()}{ending}")
         model.save_pretrained(folder)
-        id = f"{push}{ending}" if push else f"./{folder.name}" if is_bundled_name(folder.name) else "./model"
-        (folder / "README.md").write_text(model_card(model, id, provenance=conversion.provenance), encoding="utf-8")
+        write_card(model, folder, conversion.provenance, f"{push}{ending}" if push else None)
     if push is not None:
         for model, ending in zip(conversion.models, ("", ADAPTER_ENDING), strict=False):
             conversion.urls.append(push_model(model, push + ending, private=True, provenance=conversion.provenance))

@@ -29,7 +29,6 @@ RELEASES = {
         f"NVIDIA's for EG3D ({EG3D_LINK}), not the one of this library. {NON_COMMERCIAL} Whoever shares these weights must pass that "
         "licence on with them.",
         "Trained by NVIDIA and Stanford University on photographs (EG3D, arXiv:2112.07945), and converted.",
-        "- It has no class labels yet: pictures, depth, views and meshes work; painting, editing and adapters need labels.\n"
         "- It shows faces as its training photographs do, with their biases.",
     ),
     "nerffaceediting": Release(

@@ -87,7 +87,7 @@ def test_eg3d(tmp_path: Path, official: Official, plain: TriplaneGenerator) -> N
     file = write(tmp_path / "ffhq512-64.pkl", official.pickled(state))
     with official.importable():
         done = convert(file, tmp_path / "out" / "eg3d")
-    assert done.release == "eg3d" and done.adapter is None and done.urls == [] and "no class labels yet" in done.notes[0]
+    assert done.release == "eg3d" and done.adapter is None and done.urls == [] and "no class labels, since" in done.notes[0]
     # Every tensor is taken or left out for a reason, and none twice.
     left_out = [name for names in done.left_out.values() for name in names]
     assert done.taken + len(left_out) == len(state) and not set(left_out) & set(plain.state_dict())
@@ -269,7 +269,7 @@ def test_cards_state_origin_and_licence_wherever_the_model_goes(tmp_path: Path, 
     text = (tmp_path / "eg3d" / "README.md").read_text()
     card = ModelCard(text)
     assert (card.data.license, card.data.license_name) == ("other", "nvidia-eg3d-non-commercial")
-    for part in ("non-commercial use only", "NVIDIA and Stanford", "SHA-256 `", "no class labels yet", 'from_pretrained("./eg3d")'):
+    for part in ("non-commercial use only", "NVIDIA and Stanford", "SHA-256 `", "no class labels", 'from_pretrained("./eg3d")'):
         assert part in text
     assert "Apache-2.0." not in text and "rendered heads" not in text and "[x](y)" not in text
     # Also when it is pushed from Python later on, or tuned, or saved again.
@@ -333,7 +333,7 @@ def test_the_command(tmp_path: Path, official: Official, plain: TriplaneGenerato
     file = write(tmp_path / "ffhq512-64.pkl", official.pickled(official_state(plain)))
     assert main(["convert", str(file), str(tmp_path / "eg3d"), "--json", str(tmp_path / "report.json")]) == 0
     out = capsys.readouterr().out
-    for part in ("EG3D:", "left out: 1 tensors, the spread of the training cameras", "note: It has no class labels yet", "non-commercial"):
+    for part in ("EG3D:", "left out: 1 tensors, the spread of the training cameras", "note: It has no class labels", "non-commercial"):
         assert part in out
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["release"] == "eg3d" and report["resolution"] == 64 and report["fingerprint"] == plain.fingerprint
