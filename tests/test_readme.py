@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from fface_hub.hub.cards import grid_table, score
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^python -m fface_hub\.cli .*$", TEXT, flags=re.MULTILINE)
+
+
+FITTED = ("nasal-wing-17", "eyes-19", "nose-19", "chin-20")
+"""Layouts that adapters are fitted for."""
+
+
+def grid(layout: str) -> dict[str, Any]:
+    """What `fface-hub benchmark adapt` found for a layout."""
+    return json.loads((ROOT / "model_cards" / "results" / f"adapt-{layout}.json").read_text())
 
 
 def front_matter() -> dict[str, object]:
@@ -57,6 +70,24 @@ def test_every_command_line_is_understood() -> None:
 def test_the_files_that_the_text_names_exist() -> None:
     named = set(re.findall(r"`((?:fface_hub|examples|tests|space|\.ci)/[\w./-]*)`", TEXT))
     assert named and not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_tables_of_fits_are_those_of_the_results() -> None:
+    assert grid_table(grid("nasal-wing-17")) in TEXT
+    for layout in FITTED:
+        line = next(line for line in TEXT.splitlines() if line.startswith(f"| `{layout}` |"))
+        told = {(row["variant"], row["shots"]): score(row) for row in grid(layout)["rows"]}
+        cells = [told["full", 10], told["original", 10], told["oracle", 500], told["fixed-layout", 0]]
+        assert line == f"| `{layout}` | {' | '.join(cells)} |"
+
+
+def test_few_samples_do_what_the_project_promises() -> None:
+    for layout in FITTED:
+        rows = {(row["variant"], row["shots"]): row["miou"] for row in grid(layout)["rows"]}
+        shots = {count for name, count in rows if name == "full"}
+        others = {name for name, _ in rows} - {"full", "oracle", "fixed-layout"}
+        assert all(rows["full", count] >= rows[name, count] for name in others for count in shots)
+        assert rows["full", 10] >= max(0.95 * rows["oracle", 500], rows["original", 10] + 0.01, rows["fixed-layout", 0])
 
 
 @pytest.mark.slow

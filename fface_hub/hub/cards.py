@@ -154,7 +154,7 @@ def grid_table(figures: Mapping[str, Any]) -> str:
     told = [f"{name} ({bounds[name].format(shots=shots)}): {score(row)}" for (name, shots), row in rows.items() if name in bounds]
     about = (
         f"Mean IoU of layout {escape(figures['layout'])} by the number of painted samples, on {figures['identities']} held-out heads from "
-        f"{len(figures['cameras'])} sides (in brackets the range over seeds; `{escape(figures['command'])}`):"
+        f"{len(figures['cameras'])} sides (in brackets the range over seeds; <code>{escape(figures['command'])}</code>):"
     )
     return "\n\n".join([about, _table(["samples", *names], lines), *([f"For comparison, {'; '.join(told)}."] if told else [])])
 

@@ -62,7 +62,7 @@ def test_a_grid_of_fits_is_a_table_by_samples() -> None:
     text = grid_table({"rows": rows, **told})
     assert "| samples | full | original |\n| --- | --- | --- |\n| 1 | 0.750 (0.740–0.760) | – |\n| 10 | 0.800 | 0.700 |" in text
     assert "which each new one is a part): 0.500; oracle (`full` on 500 samples): 0.900." in text
-    assert "40 held-out heads from 2 sides" in text and "<b>" not in text
+    assert "40 held-out heads from 2 sides" in text and "<b>" not in text and "<code>fface-hub &#60;b&#62;</code>" in text
     adapter = Adapter(EYES_19.to_dict(), "org/heads", "ab" * 32)
     card = model_card(adapter, "org/eyes", {"adapt": {"rows": rows, **told}})
     assert text in card and ModelCard(card).data.eval_results is None  # how it was run is no figure
