@@ -38,8 +38,8 @@ class Objective:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to fit an adapter. The defaults take half a minute on two CPU cores, and are what labelled left-out heads best, of all that was
-    tried, with one and with ten samples.
+    """How to fit an adapter. The defaults take half a minute on two CPU cores. Of all that was tried, they labelled left-out heads best
+    with ten samples.
 
     Each of `steps` looks at `rays` (None: all there are) of `batch` views. `balance`: the share of the rays that is drawn evenly over the
     classes of the face, so that small ones are seen in every step; a ray that is picked more often for that counts less, so that the losses
