@@ -53,9 +53,7 @@ def load_parser(id: str = PARSER, device: torch.device | str = "cpu") -> Parser:
         raise ModelError("Face parsing needs a package that is not installed: pip install 'fface-hub[parse]'.") from error
     name, _, revision = id.partition("@")
     try:
-        network = SegformerForSemanticSegmentation.from_pretrained(
-            name, revision=revision or "main", use_safetensors=True, trust_remote_code=False
-        )
+        network = SegformerForSemanticSegmentation.from_pretrained(name, revision=revision or "main", use_safetensors=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"The face parser '{id[:80]}' cannot be loaded: check the name and the network, or give another.") from error
     return _SegFormer(network.to(device).eval().requires_grad_(False), class_table(network.config.id2label))

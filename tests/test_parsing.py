@@ -65,7 +65,7 @@ def test_pictures_are_scaled_as_the_network_expects_and_labels_come_back_in_thei
     image = torch.ones(1, 3, 32, 64)
     image[..., 32:] = -1
     labels = load_parser("org/parser@abc")(image)
-    assert asked == {"name": "org/parser", "revision": "abc", "use_safetensors": True, "trust_remote_code": False}
+    assert asked == {"name": "org/parser", "revision": "abc", "use_safetensors": True}
     assert labels.shape == (1, 32, 64) and labels.dtype == torch.int64
     assert (labels[..., :31] == BASE_15.names.index("hair")).all() and (labels[..., 33:] == BASE_15.names.index("lips")).all()
     assert network.seen[0].shape == (1, 3, 512, 512)

@@ -41,7 +41,7 @@ RESERVED = {
     "warp": ("fface_hub.heads",),
     "embreex": ("fface_hub.heads.embree",),
     "trimesh": ("fface_hub.heads", "fface_hub.rendering.mesh", "fface_hub.rendering.export"),
-    "transformers": ("fface_hub.inversion",),
+    "transformers": ("fface_hub.parsing",),
     "torchvision": (),
     "lpips": ("fface_hub.losses", "fface_hub.metrics"),
 }
