@@ -79,6 +79,13 @@ class Camera:
         directions = torch.nn.functional.normalize(directions, dim=-1)
         return self.cam2world[:, None, :3, 3].expand_as(directions), directions
 
+    def project(self, points: Tensor) -> Tensor:
+        """Picture positions `[B,P,2]` (x right, y down, in [0, 1] inside the picture) of world `points [P,3]` or `[B,P,3]`: those whose
+        `rays_at` meet the points."""
+        local = (points - self.cam2world[:, None, :3, 3]) @ self.cam2world[:, :3, :3]
+        image = local @ self.intrinsics.transpose(1, 2)
+        return image[..., :2] / image[..., 2:]
+
     def mirror(self) -> Camera:
         """The camera that sees the mirrored world (x → −x) as this one sees the world, flipped left to right."""
         flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0], dtype=self.cam2world.dtype, device=self.cam2world.device))

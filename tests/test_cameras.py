@@ -48,6 +48,18 @@ def test_skew_moves_rays_sideways_with_height() -> None:
     assert torch.allclose(directions[0, 0], expected, atol=1e-6)
 
 
+def test_points_are_seen_where_their_rays_start() -> None:
+    cameras = look_at(torch.tensor([-40.0, 15.0]), torch.tensor([5.0, -20.0]))
+    cameras.intrinsics[:, 0, 1], cameras.intrinsics[:, 1, 2] = 0.3, 0.45
+    uv = torch.rand(2, 20, 2, generator=torch.Generator().manual_seed(0))
+    origins, directions = cameras.rays_at(uv)
+    torch.testing.assert_close(cameras.project(origins + 2.5 * directions), uv, atol=1e-5, rtol=0)
+    # From (0, 0, 2.7): 0.1 to the right, 0.2 up and 2.5 away. The second camera sees the same points from elsewhere.
+    seen = Camera.from_vector(torch.cat([look_at(0.0).to_vector(), look_at(30.0).to_vector()])).project(torch.tensor([[0.1, 0.2, 0.2]]))
+    assert seen[0, 0].tolist() == pytest.approx([0.5 + 4.2647 * 0.1 / 2.5, 0.5 - 4.2647 * 0.2 / 2.5])
+    torch.testing.assert_close(seen[1:], look_at(30.0).project(torch.tensor([[0.1, 0.2, 0.2]])))
+
+
 def test_the_mirrored_camera_sees_the_mirrored_world_flipped() -> None:
     camera = look_at(25.0, 10.0)
     camera.intrinsics[:, 0, 1], camera.intrinsics[:, 0, 2] = 0.3, 0.45

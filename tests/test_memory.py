@@ -1,13 +1,16 @@
-"""Keeping freed memory for the next buffer."""
+"""How much rays may take, what happens when memory runs out, and keeping freed memory for the next buffer."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+import torch
 
+from fface_hub import memory
 from fface_hub.memory import keep_freed_memory, share_freed_memory
 
 COUNT_FAULTS = """
@@ -72,3 +75,53 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     assert keep_freed_memory() is False
     assert not share_freed_memory()
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The limit of rays is put back afterwards."""
+    monkeypatch.setattr(memory, "_ray_memory", memory.RAY_MEMORY)
+    yield
+
+
+def test_parts_are_as_large_as_the_limit_allows(limit: None) -> None:
+    memory.set_ray_memory(1000)
+    assert [(part.start, part.stop) for part in memory.in_parts(lambda window: window, 25, 100)] == [(0, 10), (10, 20), (20, 25)]
+    assert [part.stop for part in memory.in_parts(lambda window: window, 25, 100, most=20)] == [10, 20, 25]
+    assert [part.stop for part in memory.in_parts(lambda window: window, 3, 10**9)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("can't allocate memory")])
+def test_when_memory_runs_out_parts_get_smaller_and_it_is_said(limit: None, caplog: pytest.LogCaptureFixture, error: Exception) -> None:
+    """A device with room for 5 MB of rays: of 16 rays of 1 MB each, 16 and 8 are too many, and 4 at once work."""
+    tried: list[int] = []
+
+    def work(window: slice) -> range:
+        tried.append(window.stop - window.start)
+        if tried[-1] > 5:
+            raise error
+        return range(window.start, window.stop)
+
+    done = [ray for part in memory.in_parts(work, 16, 2**20) for ray in part]
+    assert done == list(range(16)) and tried == [16, 8, 4, 4, 4, 4]
+    assert memory.ray_memory() == 4 * 2**20
+    assert [record.message for record in caplog.records] == [
+        f"Memory ran out: going on with fewer rays at once, in at most {size} MB." for size in (8, 4)
+    ]
+
+
+def test_it_gives_up_when_rays_are_not_to_blame(limit: None) -> None:
+    def too_large() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        memory.with_less_memory(too_large)
+    assert memory.ray_memory() == memory.RAY_MEMORY
+
+    def mistaken() -> None:
+        memory.rays_at_once(16, 2**20)
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        memory.with_less_memory(mistaken)
+    assert memory.ray_memory() == memory.RAY_MEMORY

@@ -48,7 +48,7 @@ def run(
     for index in range(identities):
         sums.append(_measure(generator, truth, index))
         report(identities + index + 1)
-    table = {name: torch.cat([entry[name] for entry in sums]).double() for name in sums[0]}
+    table = {name: torch.cat([entry[name].cpu() for entry in sums]).double() for name in sums[0]}
     classes = table.pop("iou_per_class").nanmean(dim=0)
     means = {name: values.nanmean().item() for name, values in table.items()}
     per_class = {name: None if value.isnan() else value.item() for name, value in zip(BASE_15.names, classes, strict=True)}

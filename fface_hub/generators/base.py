@@ -75,12 +75,33 @@ class Rendering:
         return replace(self, image=image)
 
 
+class Field(ABC):
+    """What a scene may offer beside its nouns, for pictures without gradients: the same functions at single points and in stages, so that
+    a renderer asks for each only where it matters. Density, labels and colour must not depend on the direction, nor on other points.
+
+    `memory` is what `density` learnt of its points, tensors with one row for each: pick rows of all of them to pick points.
+    """
+
+    @abstractmethod
+    def density(self, points: Tensor, face: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Raw density `[N]` of one `face` of the batch at `points [N,3]`, and the memory of it."""
+
+    @abstractmethod
+    def labels(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Features `[N,F]` for adapters and logits `[N,K]`, as `Scene.geometry` gives them."""
+
+    @abstractmethod
+    def color(self, memory: tuple[Tensor, ...]) -> Tensor:
+        """Colours `[N,C]` in [-1, 1], as `Scene.color` gives them."""
+
+
 class Scene(ABC):
     """A batch of faces as functions of 3-D points, computed once and reused by every view.
 
     Attributes: `batch` B; `bounds` half the side of the cube that holds the face; `near`, `far` along unit rays; `rule`, how samples become
     weights; `fingerprint` of the published weights it came from; `layout` of its own logits; `empty_logit`, the logit of class 0 where
-    there is nothing, added as (1 − Σω)·empty_logit to logits of any layout (0 in EG3D's models, whose volume holds the background too).
+    there is nothing, added as (1 − Σω)·empty_logit to logits of any layout (0 in EG3D's models, whose volume holds the background too);
+    `numbers_per_sample`, about how many float32 a sample takes at most while it is rendered, and half of what it takes with gradients.
     """
 
     batch: int
@@ -91,6 +112,7 @@ class Scene(ABC):
     fingerprint: str
     layout: Layout
     empty_logit: float = 0.0
+    numbers_per_sample: int = 512
 
     @property
     def device(self) -> torch.device:
@@ -114,8 +136,51 @@ class Scene(ABC):
         return None
 
     def finish(self, rendering: Rendering) -> Rendering:
-        """Super-resolution where the family has it; else the rendering as it is."""
+        """Super-resolution where the family has it; else the rendering as it is. Without gradients it may take a faster way."""
         return rendering
+
+    def field(self) -> Field | None:
+        """The same faces for the fast renderer, or None: then it takes the general way. A scene with surfaces of its own has none."""
+        return None
+
+
+class WrappedScene(Scene):
+    """A scene in which all is an inner scene's own, but for what a subclass says otherwise."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.inner = scene
+        self.batch, self.bounds, self.near, self.far = scene.batch, scene.bounds, scene.near, scene.far
+        self.rule, self.fingerprint, self.layout, self.empty_logit = scene.rule, scene.fingerprint, scene.layout, scene.empty_logit
+        self.numbers_per_sample = scene.numbers_per_sample
+
+    @property
+    def device(self) -> torch.device:
+        """That of the inner scene."""
+        return self.inner.device
+
+    def intersect(self, origins: Tensor, directions: Tensor) -> Tensor | None:
+        """See `Scene.intersect`."""
+        return self.inner.intersect(origins, directions)
+
+    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
+        """See `Scene.geometry`."""
+        return self.inner.geometry(points, directions)
+
+    def color(self, samples: GeometrySamples) -> Tensor:
+        """See `Scene.color`."""
+        return self.inner.color(samples)
+
+    def background(self, directions: Tensor) -> Tensor | None:
+        """See `Scene.background`."""
+        return self.inner.background(directions)
+
+    def finish(self, rendering: Rendering) -> Rendering:
+        """See `Scene.finish`."""
+        return self.inner.finish(rendering)
+
+    def field(self) -> Field | None:
+        """See `Scene.field`."""
+        return self.inner.field()
 
 
 class Generator(ABC):

@@ -30,9 +30,17 @@ class PlainDecoder(nn.Module):
         self.net = two_layers(features, hidden, 1 + colors)
 
     def geometry(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`[...,F]` → raw density `[...]` and the logit 0 of the one class `[...,1]`."""
-        density = self.net(features)[..., :1]
-        return density[..., 0], torch.zeros_like(density)
+        """`[...,F]` → raw density `[...]`, raw logits `[...,K]` (the logit 0 of the one class, if there are no labels)."""
+        known = self.first(features)
+        return known[..., 0], self.labels(features, known)
+
+    def first(self, features: Tensor) -> Tensor:
+        """`[...,F]` → what is known once the density is, `[...,*]`: the raw density is the first number."""
+        return self.net(features)[..., :1]
+
+    def labels(self, features: Tensor, known: Tensor) -> Tensor:
+        """Raw logits `[...,K]` from features and what `first` made of them."""
+        return torch.zeros_like(known)
 
     def color(self, features: Tensor) -> Tensor:
         """`[...,F]` → colours `[...,C]` in [-1, 1]."""
@@ -49,10 +57,9 @@ class LabelledDecoder(PlainDecoder):
         super().__init__(features, hidden, colors)
         self.label_net = two_layers(features + 1, LABEL_HIDDEN, classes)
 
-    def geometry(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`[...,F]` → raw density `[...]`, raw logits `[...,K]`."""
-        density, _ = super().geometry(features)
-        return density, self.label_net(F.softplus(torch.cat([features, density[..., None]], dim=-1)))
+    def labels(self, features: Tensor, known: Tensor) -> Tensor:
+        """Raw logits `[...,K]`."""
+        return self.label_net(F.softplus(torch.cat([features, known], dim=-1)))
 
 
 class DisentangledDecoder(nn.Module):
@@ -65,8 +72,16 @@ class DisentangledDecoder(nn.Module):
 
     def geometry(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the normalised planes `[...,F]` → raw density `[...]`, raw logits `[...,K]`."""
-        out = self.geo_net(features)
-        return out[..., 0], out[..., 1:]
+        known = self.first(features)
+        return known[..., 0], self.labels(features, known)
+
+    def first(self, features: Tensor) -> Tensor:
+        """`[...,F]` → raw density and logits `[...,1+K]`, which come from one layer."""
+        return self.geo_net(features)
+
+    def labels(self, features: Tensor, known: Tensor) -> Tensor:
+        """The logits among what `first` made."""
+        return known[..., 1:]
 
     def color(self, features: Tensor) -> Tensor:
         """Mean of the denormalised planes `[...,F]` → colours `[...,C]` in [-1, 1]."""

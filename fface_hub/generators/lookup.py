@@ -55,6 +55,49 @@ def corners(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return rows.reshape(-1, 4), weights.reshape(-1, 4)
 
 
+class PlaneTable:
+    """Planes as rows of channels, for look-ups without gradients: one gather takes the mean over all planes of a point.
+
+    `planes [B,P,C,N,N]`; `axes` are the coordinates (0, 1, 2) that index width and height of each plane, 2P numbers. A border of zeros
+    stands for what lies outside, so no texel has to be tested. Rows are linear in the number of a point's texel, and weights products of
+    two terms linear in its place within the texel: small matrix products make both.
+    """
+
+    def __init__(self, planes: Tensor, axes: list[int]) -> None:
+        count, self.size = planes.shape[1], planes.shape[3]
+        side = self.size + 3  # positions are clamped to [-1, N], whose upper texel is N + 1: one texel in front and two behind
+        self.face_rows = side * side * count
+        # Row numbers are exact as float32 up to 2²⁴, unless a GPU rounds its products.
+        exact = torch.float64 if planes.device.type == "cuda" or self.face_rows >= 2**24 else torch.float32
+        self.texels = F.pad(planes.permute(0, 3, 4, 1, 2), (0, 0, 0, 0, 1, 2, 1, 2)).reshape(-1, planes.shape[2])
+        step, start = torch.zeros(3, 4 * count, dtype=exact), torch.zeros(4 * count, dtype=exact)
+        slopes, offsets = torch.zeros(2, 3, 4 * count), torch.zeros(2, 4 * count)
+        for column in range(4 * count):
+            plane, down, right = column // 4, column // 2 % 2, column % 2
+            width, height = axes[2 * plane], axes[2 * plane + 1]
+            step[width, column] += count
+            step[height, column] += count * side
+            start[column] = plane + count * (right + 1) + count * side * (down + 1)
+            slopes[0, width, column], offsets[0, column] = 2 * right - 1, 1 - right
+            slopes[1, height, column], offsets[1, column] = (2 * down - 1) / count, (1 - down) / count
+        self.step, self.start, self.slopes, self.offsets = (x.to(planes.device) for x in (step, start, slopes, offsets))
+
+    def corners(self, points: Tensor, bounds: float, face: int) -> tuple[Tensor, Tensor]:
+        """Rows (int32) and weights `[M,4P]` of the texels around `points [M,3]` of one face, in the cube of half side `bounds`."""
+        position = (points * (self.size / (2 * bounds)) + (self.size - 1) / 2).clamp_(-1, self.size)
+        lower = position.floor()
+        between = position.sub_(lower)
+        rows = torch.addmm(self.start, lower.to(self.step.dtype), self.step).to(torch.int32)
+        if face:
+            rows += face * self.face_rows
+        weights = torch.addmm(self.offsets[0], between, self.slopes[0])
+        return rows, weights.mul_(torch.addmm(self.offsets[1], between, self.slopes[1]))
+
+    def mean(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """Mean over planes of their bilinear samples, `[M,C]`."""
+        return F.embedding_bag(rows, self.texels, per_sample_weights=weights, mode="sum")
+
+
 class _WeightedRows(torch.autograd.Function):
     """`table [T,C]`, `rows [Q,J]`, `weights [Q,J]` → Σ_j weights · table[rows] `[Q,C]`; gradient to the table only."""
 

@@ -19,6 +19,10 @@ class Statistics:
     mean: Tensor
     std: Tensor
 
+    def give_back(self, planes: Tensor) -> Tensor:
+        """Normalised `planes [B,P,C,N,N]` under these: F̂·s + μ."""
+        return torch.addcmul(self.mean[..., None, None], planes, self.std[..., None, None])
+
 
 def normalise_planes(planes: Tensor) -> tuple[Tensor, Statistics]:
     """Planes `[B,P,C,N,N]` with mean 0 and unbiased deviation 1 in each channel, and what they had. Differentiable once.

@@ -7,6 +7,7 @@ Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", sec
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -31,7 +32,8 @@ class FullyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[...,in]` → `[...,out]`."""
-        y = F.linear(x, self.weight * self.gain, self.bias * self.multiplier)
+        y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight.T, beta=self.multiplier, alpha=self.gain)
+        y = y.reshape(*x.shape[:-1], len(self.bias))
         return F.leaky_relu(y, SLOPE) * GAIN if self.activate else y
 
 
@@ -43,26 +45,33 @@ def add_upsampled(new: Tensor, image: Tensor) -> Tensor:
     """
     batch, size, _, channels = image.shape
     with torch.autocast(image.device.type, enabled=False):  # as in ToImage: the sum stays in float32
-        weights = _upsampling_matrix(size, image)
+        weights = _upsampling_matrix(size, image.dtype, image.device)
         tall = torch.matmul(weights, image.reshape(batch, size, size * channels)).reshape(-1, size, channels)
         added = torch.baddbmm(new.reshape(-1, 2 * size, channels), weights.expand(2 * size * batch, -1, -1), tall)
     return added.reshape(new.shape)
 
 
-def _upsampling_matrix(size: int, like: Tensor) -> Tensor:
+# Constants are kept: on a GPU, making one costs more than using it, and waits for all that was asked before.
+@functools.lru_cache(maxsize=64)
+def _upsampling_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """U `[2H,H]`: output 2i is ¾ of sample i and ¼ of the one before, output 2i+1 is ¾ of sample i and ¼ of the one after."""
-    near = torch.eye(size, dtype=like.dtype, device=like.device)
+    near = torch.eye(size, dtype=dtype, device=device)
     before, after = near.roll(-1, dims=1).tril(), near.roll(1, dims=1).triu()
     return torch.stack([0.75 * near + 0.25 * before, 0.75 * near + 0.25 * after], dim=1).reshape(2 * size, size)
+
+
+@functools.lru_cache(maxsize=64)
+def upsampling_kernel(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The FIR filter [1,3,3,1] for each of `channels`, `[C,1,4,4]`; its gain of 4, 2 on each axis, makes up for the inserted zeros."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=dtype, device=device) / 4
+    return torch.outer(taps, taps).expand(channels, 1, 4, 4)
 
 
 def upsampling_conv(x: Tensor, weight: Tensor) -> Tensor:
     """3×3 convolution to twice the size: transposed with stride 2 (2H+1), then the FIR filter with one pixel of zeros (2H)."""
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=y.dtype, device=y.device) / 4  # gain 4 over the square: 2 on each axis
     channels = y.shape[1]
-    kernel = torch.outer(taps, taps).expand(channels, 1, 4, 4)
-    return F.conv2d(y, kernel, padding=1, groups=channels)
+    return F.conv2d(y, upsampling_kernel(channels, y.dtype, y.device), padding=1, groups=channels)
 
 
 class StyledConv(nn.Module):

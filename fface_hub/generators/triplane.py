@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fface_hub.cameras import FOCAL, PIVOT, RADIUS, look_at
 from fface_hub.errors import ModelError
+from fface_hub.generators.baked import TriplaneField
 from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
 from fface_hub.generators.decoders import DisentangledDecoder, LabelledDecoder, PlainDecoder
 from fface_hub.generators.lookup import look_up
@@ -135,6 +136,7 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         self.superresolution = SuperResolution(color_channels, latent_dim, superresolution_clamp) if superresolution else None
         self.background = FullyConnected(latent_dim, color_channels) if background == "latent" else None
         self._held: deque[tuple[Any, Tensor, Statistics]] = deque(maxlen=HELD)
+        self.precision = torch.float32
 
     @classmethod
     def check_config(cls, config: dict[str, Any]) -> None:
@@ -156,6 +158,18 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
             raise ValueError("plane_axes must be up to 16 pairs of the letters x, y and z")
         if (config.get("mapping", "single") == "pair") != (config.get("appearance_z_dim", 0) > 0):
             raise ValueError("appearance_z_dim must be positive with the mapping 'pair', and 0 with 'single'")
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Compute the convolutions of backbone and super-resolution in `dtype`.
+
+        Weights stay float32, so that tuned copies can take small steps; so do mapping, decoders and compositing. In bfloat16 pictures of
+        the bundled generator differ from those in float32 by 54 dB or better; with decoders in it, too, that would be 32 dB.
+        """
+        self.precision = dtype
+
+    def convolving(self, device: torch.device) -> torch.autocast:
+        """The block in which backbone and super-resolution compute on `device`."""
+        return torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32)
 
     # ---- latents ----
 
@@ -231,7 +245,13 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
                 f"These latents have {list(rows.shape[1:])} numbers and this generator takes "
                 f"[{self.num_rows}, {self.config['latent_dim']}]: use latents that were made with this generator."
             )
-        return self.backbone.synthesis(rows, noise).unflatten(1, (-1, self.config["plane_channels"]))
+        if self.precision == torch.float16 and torch.is_grad_enabled() and rows.requires_grad:
+            raise ModelError("float16 loses the small numbers of gradients: edit and invert in bfloat16 or float32.")
+        with self.convolving(rows.device):
+            planes = self.backbone.synthesis(rows, noise).unflatten(1, (-1, self.config["plane_channels"]))
+        if self.precision == torch.float16 and not bool(planes.isfinite().all()):
+            raise ModelError("The numbers of this generator are too large for float16: use bfloat16 or float32.")
+        return planes
 
     @staticmethod
     def normalise(planes: Tensor) -> tuple[Tensor, Statistics]:
@@ -307,9 +327,12 @@ class TriplaneScene(Scene):
         self.statistics = statistics
         self.background_color = background_color
         self.row = row
+        # Measured with 24 to 32 channels a plane, 64 hidden units and an adapter of 19 classes; about two thirds of it without an adapter.
+        self.numbers_per_sample = 4 * normalised.shape[1] * normalised.shape[2] + 2 * config["decoder_hidden"]
         self.planes = normalised
         if isinstance(generator.decoder, PlainDecoder):  # it reads density and colour from one set of planes
-            self.planes = torch.addcmul(statistics.mean[..., None, None], normalised, statistics.std[..., None, None])
+            self.planes = statistics.give_back(normalised)
+        self._field: TriplaneField | None = None
 
     @property
     def fingerprint(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -346,11 +369,22 @@ class TriplaneScene(Scene):
 
     def finish(self, rendering: Rendering) -> Rendering:
         """The picture super-resolved to 512², where the generator can."""
-        if self.generator.superresolution is None:
+        generator = self.generator
+        if generator.superresolution is None:
             return rendering
         if self.row is None:
             raise ValueError("a scene from planes needs a style row for super-resolution")
-        return rendering.with_image(self.generator.superresolution(rendering.raw, self.row))
+        if not torch.is_grad_enabled():
+            return rendering.with_image(generator.superresolution.fast(rendering.raw, self.row, generator.precision))
+        with generator.convolving(self.device):
+            return rendering.with_image(generator.superresolution(rendering.raw, self.row))
+
+    def field(self) -> TriplaneField | None:
+        """This scene baked, once; None on devices that have no weighted sums of rows. What it costs: see `TriplaneField`."""
+        if self._field is None and self.device.type in ("cpu", "cuda"):
+            statistics = None if isinstance(self.generator.decoder, PlainDecoder) else self.statistics
+            self._field = TriplaneField(self.generator.decoder, self.planes, self.generator.grid_axes, self.bounds, statistics)
+        return self._field
 
     def coverage(self, points: Tensor) -> Tensor:
         """Share in [0, 1] of a look-up's bilinear weight that lies inside each plane, `[B,R,S,P]`."""

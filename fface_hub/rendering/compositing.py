@@ -6,13 +6,34 @@ All functions work on samples sorted by depth along the last dimension and are p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fface_hub.generators.base import Rule
 
+# Takes features [...,F], geometry [...,1+K0] (raw density, then the scene's own logits) and directions [...,3]; gives logits [...,K].
+Relabel = Callable[[Tensor, Tensor, Tensor], Tensor]
+
 EPSILON = 1e-10  # added to each transmittance, as NeRF and EG3D do
+
+
+@dataclass(frozen=True)
+class RayOutputs:
+    """`color [B,R,C]` in [-1, 1] (C = 0 if not asked for), `logits [B,R,K]`, `depth [B,R]` along the unit ray, `opacity [B,R]` (Σω)."""
+
+    color: Tensor
+    logits: Tensor
+    depth: Tensor
+    opacity: Tensor
+
+    @staticmethod
+    def cat(parts: Sequence[RayOutputs], dim: int) -> RayOutputs:
+        """The parts one after another: other faces of a batch (`dim` 0), or other rays of the same (`dim` 1)."""
+        return RayOutputs(*(torch.cat([getattr(part, f.name) for part in parts], dim=dim) for f in fields(RayOutputs)))
 
 
 def alpha_weights(alpha: Tensor) -> Tensor:
@@ -27,7 +48,20 @@ def interval_weights(density: Tensor, depths: Tensor) -> Tensor:
     Density is averaged at the mid-points before the activation softplus(σ − 1); no interval behind the last sample.
     """
     middle = (density[..., :-1] + density[..., 1:]) / 2
-    return alpha_weights(1 - torch.exp(-F.softplus(middle - 1) * depths.diff(dim=-1)))
+    return alpha_weights(opacities(middle, depths.diff(dim=-1), "midpoint"))
+
+
+def weights_between(density: Tensor, depths: Tensor, rule: Rule) -> Tensor:
+    """Weights `[...,S−1]` of the intervals between samples of raw `density` and sorted `depths [...,S]`, where fine samples are drawn: by
+    the rule, those of `interval_weights`, or each the weight of the sample in front of it."""
+    return interval_weights(density, depths) if rule == "midpoint" else sample_weights(density, depths, rule)[..., :-1]
+
+
+def opacities(density: Tensor, length: Tensor | float, rule: Rule) -> Tensor:
+    """Share of the light that raw `density [...]` swallows over a `length` (one, or `[...]`) of ray all of it like this."""
+    if rule == "alpha":
+        return density
+    return 1 - torch.exp(-length * (F.softplus(density - 1) if rule == "midpoint" else F.relu(density)))
 
 
 def sample_weights(density: Tensor, depths: Tensor, rule: Rule) -> Tensor:
@@ -42,7 +76,7 @@ def sample_weights(density: Tensor, depths: Tensor, rule: Rule) -> Tensor:
     if rule == "left":
         endless = torch.full_like(depths[..., :1], 1e10)
         lengths = torch.cat([depths.diff(dim=-1), endless], dim=-1)
-        return alpha_weights(1 - torch.exp(-F.relu(density) * lengths))
+        return alpha_weights(opacities(density, lengths, rule))
     half = interval_weights(density, depths) / 2
     return F.pad(half, (0, 1)) + F.pad(half, (1, 0))
 
@@ -62,3 +96,10 @@ def composite_depth(weights: Tensor, depths: Tensor) -> Tensor:
     hit = total > 0
     mean = (weights * depths).sum(-1) / torch.where(hit, total, 1.0)
     return torch.where(hit, mean, torch.inf).clamp(depths.amin(-1).detach(), depths.amax(-1).detach())
+
+
+def one_hot_background(logits: Tensor) -> Tensor:
+    """1 for class 0 and 0 for the others, `[K]` as in `logits [...,K]`."""
+    first = torch.zeros(logits.shape[-1], dtype=logits.dtype, device=logits.device)
+    first[0] = 1
+    return first

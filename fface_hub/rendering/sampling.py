@@ -5,7 +5,8 @@ Without a random generator both are deterministic: the middle of every jitter in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,20 +15,38 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sampling:
-    """`coarse` samples from near to far and `fine` samples by importance; `jitter` is their randomness, None is deterministic."""
+    """`coarse` samples from near to far and `fine` samples by importance; `jitter` is their randomness (or its numbers, as `drawn` gives
+    them: `[B,R,coarse]`, `[B,R,fine]`), None is deterministic."""
 
     coarse: int = 48
     fine: int = 48
-    jitter: torch.Generator | None = None
+    jitter: torch.Generator | tuple[Tensor, Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.coarse < 2 or self.fine < 0 or (self.fine > 0 and self.coarse < 4):
             raise ValueError(f"at least 2 coarse samples are needed, and 4 for fine ones; got {self.coarse} and {self.fine}")
 
-    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
-        """Numbers in [0, 1) of `shape` on the device of `like`, or None where sampling is deterministic."""
+    def drawn(self, rays: Tensor) -> Sampling:
+        """The same for `rays [B,R,3]`, its numbers drawn already: so their parts get the numbers that they would get all together."""
+        if not isinstance(self.jitter, torch.Generator):
+            return self
+        first = self.uniform("coarse", (*rays.shape[:2], self.coarse), rays)
+        second = self.uniform("fine", (*rays.shape[:2], self.fine), rays)
+        assert first is not None and second is not None
+        return replace(self, jitter=(first, second))
+
+    def part(self, window: slice) -> Sampling:
+        """What `drawn` gave, for a part of its rays."""
+        if not isinstance(self.jitter, tuple):
+            return self
+        return replace(self, jitter=(self.jitter[0][:, window], self.jitter[1][:, window]))
+
+    def uniform(self, stage: Literal["coarse", "fine"], shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+        """Numbers in [0, 1) of `shape` on the device of `like` for one `stage`, or None where sampling is deterministic."""
         if self.jitter is None:
             return None
+        if isinstance(self.jitter, tuple):
+            return self.jitter[0 if stage == "coarse" else 1]
         return torch.rand(shape, generator=self.jitter, device=self.jitter.device, dtype=like.dtype).to(like.device)
 
 
@@ -39,7 +58,7 @@ def stratified(near: float, far: float, rays: Tensor, sampling: Sampling) -> Ten
     count = sampling.coarse
     shape = (*rays.shape[:-1], count)
     even = torch.linspace(near, far, count, dtype=rays.dtype, device=rays.device)
-    offset = sampling.uniform(shape, rays)
+    offset = sampling.uniform("coarse", shape, rays)
     step = (far - near) / (count - 1)
     return (even + 0.5 * step).expand(shape) if offset is None else even + offset * step
 
@@ -67,7 +86,7 @@ def inverse_cdf(bins: Tensor, weights: Tensor, sampling: Sampling) -> Tensor:
     pdf = pdf / pdf.sum(-1, keepdim=True)
     cdf = F.pad(pdf.cumsum(-1), (1, 0))  # [B,R,K+1], from 0 to 1
     shape = (*weights.shape[:-1], sampling.fine)
-    u = sampling.uniform(shape, weights)
+    u = sampling.uniform("fine", shape, weights)
     if u is None:
         u = torch.linspace(0, 1, sampling.fine, dtype=weights.dtype, device=weights.device).expand(shape).contiguous()
     right = torch.searchsorted(cdf, u, right=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fface_hub.generators.lookup import corners, look_up, look_up_slow
+from fface_hub.generators.lookup import PlaneTable, corners, look_up, look_up_slow
 
 
 def test_interpolates_between_texel_centres_and_is_zero_outside() -> None:
@@ -54,3 +54,38 @@ def test_positions_get_gradients_where_they_need_them(rng: torch.Generator) -> N
     grid = torch.tensor([[[[0.1, 0.1]]]], requires_grad=True)
     position, texels = torch.autograd.grad(look_up(ramp, grid).sum(), [grid, ramp])
     assert position.flatten().tolist() == pytest.approx([2, 0], abs=1e-5) and texels.sum().item() == pytest.approx(1)
+
+
+AXES = [0, 1, 0, 2, 2, 0]
+"""EG3D's: planes xy, xz and zx."""
+
+
+def test_a_table_by_hand() -> None:
+    # One plane xy of 2 x 2 texels 1 2 / 3 4, centres at ∓.5 of a cube of half side 1. At the origin: their mean. On a centre: that texel.
+    # At (1, .5): half outside to the right, of the lower row: ½ · 4. At (1.5, .5) and beyond: nothing.
+    table = PlaneTable(torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None, None], [0, 1])
+    points = torch.tensor([[0.0, 0, 7], [-0.5, -0.5, 0], [1, 0.5, 0], [1.5, 0.5, 0], [-90, 90, 0]])
+    assert table.mean(*table.corners(points, 1.0, 0)).flatten().tolist() == pytest.approx([2.5, 1, 2, 0, 0])
+
+
+@pytest.mark.parametrize(("axes", "size"), [(AXES, 8), ([0, 1, 0, 2, 2, 1], 5), ([1, 1], 4)])
+def test_a_table_is_the_mean_of_slow_look_ups(axes: list[int], size: int, rng: torch.Generator) -> None:
+    """For every face of a batch; inside, outside and exactly on texel centres and borders."""
+    count, bounds = len(axes) // 2, 0.5
+    planes = torch.randn(2, count, 6, size, size, generator=rng)
+    points = 1.6 * torch.rand(2, 200, 3, generator=rng) - 0.8
+    points[:, :50] = (points[:, :50] * 2 * size).round() / (2 * size)
+    points[0, 50] = torch.tensor([1e6, -1e6, 0])
+    slow = look_up_slow(planes, (points[..., axes] / bounds).unflatten(-1, (-1, 2))).mean(2)
+    table = PlaneTable(planes, axes)
+    for face in range(2):
+        torch.testing.assert_close(table.mean(*table.corners(points[face], bounds, face)), slow[face], rtol=1e-5, atol=1e-5)
+    assert table.mean(*table.corners(points[0, :0], bounds, 0)).shape == (0, 6)
+
+
+def test_the_largest_planes_are_still_numbered_exactly() -> None:
+    """16 planes of 1024² are more rows than float32 can count."""
+    table = PlaneTable(torch.zeros(1, 16, 1, 1024, 1024), [0, 1] * 16)
+    rows, _ = table.corners(torch.tensor([[0.5, 0.5, 0.0]]), 0.5, 0)
+    # Position 1023.5 in both: lower texel 1023, which is row and column 1024 behind the border; the last plane, lower left corner.
+    assert rows[0, 60].item() == (1024 * 1027 + 1024) * 16 + 15

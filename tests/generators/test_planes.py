@@ -15,6 +15,7 @@ def test_one_channel_by_hand() -> None:
     assert statistics.mean.item() == pytest.approx(3)
     assert statistics.std.item() == pytest.approx((14 / 3) ** 0.5)
     assert normalised.flatten().tolist() == pytest.approx([x / (14 / 3) ** 0.5 for x in (-2, -1, 0, 3)], abs=1e-6)
+    torch.testing.assert_close(statistics.give_back(normalised), planes)
 
 
 def test_fast_equals_slow_in_values_and_gradients(rng: torch.Generator) -> None:

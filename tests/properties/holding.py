@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy, integers
 
-EXAMPLES = [25, pytest.param(500, marks=pytest.mark.slow)]
+FULL = [pytest.mark.slow, pytest.mark.full]
+EXAMPLES = [25, pytest.param(500, marks=FULL)]
 """How many inputs a property is tried on."""
-FEW = [6, pytest.param(60, marks=pytest.mark.slow)]
+FEW = [6, pytest.param(60, marks=FULL)]
 """The same for properties that render."""
 SEEDS = integers(0, 2**32 - 1)
 

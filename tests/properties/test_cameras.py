@@ -11,7 +11,8 @@ from hypothesis.strategies import floats
 
 from fface_hub.adapters.samples_rows import read_camera
 from fface_hub.cameras import Camera, look_at
-from fface_hub.inversion.align import adjust_camera, roll_camera
+from fface_hub.inversion.align import adjust_camera
+from fface_hub.inversion.pose import roll_camera
 from tests.properties.holding import EXAMPLES, hold
 
 NUMBERS = {

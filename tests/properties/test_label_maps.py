@@ -13,6 +13,7 @@ from PIL import Image
 
 from fface_hub.doors import parse_json, read_label_map, save_label_map
 from fface_hub.layouts import MAX_CLASSES, LabelClass, Layout
+from fface_hub.schema import OUTSIDE_REFERENCE
 from tests.properties.holding import EXAMPLES, SEEDS, hold
 
 
@@ -27,6 +28,7 @@ def layout_of(seed: int, classes: int) -> Layout:
     random.shuffle(ordered)
     letters = np.array(list("aäΩ→<>&'\"/\\ .0"))
     names = [f"{n}{''.join(random.choice(letters, random.randint(0, 20)))}.".strip() for n in range(classes)]
+    names = [OUTSIDE_REFERENCE.sub("/", name) for name in names]
     return Layout(f"{seed}", tuple(LabelClass(name, color) for name, color in zip(names, ordered[:classes], strict=True)))
 
 

@@ -7,7 +7,16 @@ import math
 import pytest
 import torch
 
-from fface_hub.rendering.compositing import alpha_weights, composite, composite_depth, interval_weights, sample_weights
+from fface_hub.rendering.compositing import (
+    RayOutputs,
+    alpha_weights,
+    composite,
+    composite_depth,
+    interval_weights,
+    opacities,
+    sample_weights,
+    weights_between,
+)
 
 LN2 = math.log(2)
 
@@ -44,6 +53,27 @@ def test_alpha_rule_takes_occupancies_as_they_are() -> None:
     alpha = torch.tensor([0.5, 0.25, 1.0])
     assert sample_weights(alpha, torch.tensor([5.0, 5.0, 5.0]), "alpha").tolist() == pytest.approx([1 / 2, 1 / 8, 3 / 8])
     assert alpha_weights(alpha).sum().item() == pytest.approx(1)
+
+
+def test_fine_samples_are_drawn_by_the_weights_between_samples() -> None:
+    density, depths = torch.tensor([1.0, 1.0, 0.5]), torch.tensor([0.0, 1.0, 3.0])
+    assert torch.equal(weights_between(density, depths, "midpoint"), interval_weights(density, depths))
+    assert weights_between(density / 2, depths, "alpha").tolist() == pytest.approx([1 / 2, 1 / 4])
+    assert weights_between(LN2 * density, depths, "left").tolist() == pytest.approx([1 / 2, 1 / 2 * 3 / 4])
+
+
+def test_opacities_of_one_length_and_of_many() -> None:
+    density = torch.tensor([1.0, 1.0])  # softplus(1 − 1) = ln 2
+    assert opacities(density, 1.0, "midpoint").tolist() == pytest.approx([1 / 2, 1 / 2])
+    assert opacities(density, torch.tensor([1.0, 2.0]), "midpoint").tolist() == pytest.approx([1 / 2, 3 / 4])
+    assert opacities(LN2 * density, torch.tensor([1.0, 2.0]), "left").tolist() == pytest.approx([1 / 2, 3 / 4])
+
+
+def test_outputs_are_put_together_by_faces_and_by_rays() -> None:
+    one, two = (RayOutputs(*(torch.full(shape, value) for shape in ((1, 2, 3), (1, 2, 5), (1, 2), (1, 2)))) for value in (1.0, 2.0))
+    faces, rays = RayOutputs.cat([one, two], dim=0), RayOutputs.cat([one, two], dim=1)
+    assert faces.color.shape == (2, 2, 3) and faces.depth.tolist() == [[1, 1], [2, 2]]
+    assert rays.logits.shape == (1, 4, 5) and rays.opacity.tolist() == [[1, 1, 2, 2]]
 
 
 def test_depth_is_the_mean_by_the_same_weights() -> None:

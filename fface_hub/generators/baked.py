@@ -1,0 +1,49 @@
+"""A tri-plane scene baked for pictures: both plane sets as tables of rows, read in stages.
+
+Exact up to rounding: its slow twin is the scene itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fface_hub.generators.base import Field
+from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
+from fface_hub.generators.lookup import PlaneTable
+from fface_hub.generators.planes import Statistics
+
+
+class TriplaneField(Field):
+    """Density from a table of the scene's `planes [B,P,C,N,N]`; colour, where asked for, from a second table with the same rows and
+    weights, whose planes have their `statistics` given back. (Without statistics `planes` serve both, as EG3D's do.)
+
+    It costs two copies of the planes (one without statistics), and reads the decoder as it is when asked.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self, decoder: PlainDecoder | DisentangledDecoder, planes: Tensor, axes: list[int], bounds: float, statistics: Statistics | None
+    ) -> None:
+        self.decoder, self.bounds = decoder, bounds
+        self.geometry = PlaneTable(planes, axes)
+        self.appearance: PlaneTable | None = None
+        if statistics is not None:
+            self.appearance = PlaneTable(statistics.give_back(planes), axes)
+
+    def density(self, points: Tensor, face: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Field.density`."""
+        rows, weights = self.geometry.corners(points, self.bounds, face)
+        features = self.geometry.mean(rows, weights)
+        known = self.decoder.first(features)
+        return known[:, 0], (features, known, rows, weights)
+
+    def labels(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """See `Field.labels`."""
+        features, known = memory[:2]
+        return features, self.decoder.labels(features, known)
+
+    def color(self, memory: tuple[Tensor, ...]) -> Tensor:
+        """See `Field.color`."""
+        features, _, rows, weights = memory
+        return self.decoder.color(features if self.appearance is None else self.appearance.mean(rows, weights))
