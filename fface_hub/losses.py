@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fface_hub.errors import ModelError
-
 ImageLoss = Callable[[Tensor, Tensor], Tensor]
 """A distance between pictures `[B,3,h,w]` in [-1, 1], as one number."""
 
@@ -61,17 +59,3 @@ def gradient_l1(image: Tensor, target: Tensor) -> Tensor:
     horizontal = (image.diff(dim=3) - target.diff(dim=3)).abs().mean()
     vertical = (image.diff(dim=2) - target.diff(dim=2)).abs().mean()
     return horizontal + vertical
-
-
-def load_lpips(device: torch.device | str = "cpu") -> ImageLoss:
-    """LPIPS on VGG-16 from the optional `lpips` package, frozen; `ModelError` if it is not installed or its weights cannot be had.
-
-    Nothing ever stands in for it silently: without it, leave the perceptual term out.
-    """
-    try:
-        from lpips import LPIPS  # pyright: ignore[reportMissingImports]  # an optional extra
-
-        network = LPIPS(net="vgg", verbose=False).to(device).eval().requires_grad_(False)
-    except (ImportError, RuntimeError, OSError) as error:
-        raise ModelError("LPIPS is not available: install the extra 'fface-hub[lpips]', or run without the perceptual loss.") from error
-    return lambda image, target: network(image, target).mean()

@@ -56,13 +56,14 @@ def ssim(image: Tensor, truth: Tensor, size: int = 11, sigma: float = 1.5) -> Te
 
 
 def iou_per_class(labels: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Intersection over union per picture and class, `[B,K]`; NaN where a class has no true pixel in the picture."""
+    """Intersection over union per picture and class, `[B,K]` on the CPU; NaN where a class has no true pixel in the picture."""
     ids = torch.arange(classes, device=labels.device)
     predicted = labels.flatten(1)[:, None] == ids[:, None]
     true = truth.flatten(1)[:, None] == ids[:, None]
-    intersection = (predicted & true).sum(dim=-1).double()
-    union = (predicted | true).sum(dim=-1).double()
-    return torch.where(true.any(dim=-1), intersection / union.clamp_min(1), torch.full_like(union, torch.nan))
+    # Few numbers, in float64, which not every device knows.
+    intersection = (predicted & true).sum(dim=-1).cpu().double()
+    union = (predicted | true).sum(dim=-1).cpu().double()
+    return torch.where(true.any(dim=-1).cpu(), intersection / union.clamp_min(1), torch.full_like(union, torch.nan))
 
 
 def counted_classes(truth: Tensor, classes: int, minimum: int = MINIMUM_PIXELS) -> Tensor:
@@ -72,14 +73,14 @@ def counted_classes(truth: Tensor, classes: int, minimum: int = MINIMUM_PIXELS) 
 
 
 def mean_iou(labels: Tensor, truth: Tensor, classes: int, minimum: int = MINIMUM_PIXELS) -> Tensor:
-    """Mean IoU `[B]` of each picture over its classes with at least `minimum` true pixels (NaN if it has none)."""
-    scores = iou_per_class(labels, truth, classes).where(counted_classes(truth, classes, minimum), torch.nan)
+    """Mean IoU `[B]` (on the CPU) of each picture over its classes with at least `minimum` true pixels (NaN if it has none)."""
+    scores = iou_per_class(labels, truth, classes).where(counted_classes(truth, classes, minimum).cpu(), torch.nan)
     return scores.nanmean(dim=-1)
 
 
 def label_change(first: Tensor, second: Tensor) -> Tensor:
-    """Share of pixels whose label differs, `[B]`."""
-    return (first != second).flatten(1).double().mean(dim=1)
+    """Share of pixels whose label differs, `[B]` on the CPU."""
+    return (first != second).flatten(1).cpu().double().mean(dim=1)
 
 
 def depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

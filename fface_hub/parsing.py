@@ -1,4 +1,4 @@
-"""Face parsing: the labels of a picture, by a SegFormer from the Hub. Optional: `pip install 'fface-hub[parse]'`."""
+"""Face parsing: the labels of a picture, by a SegFormer from the Hub. Optional: `pip install 'fface-hub[parse]'`. And by our own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from fface_hub.errors import ModelError
 from fface_hub.layouts import BASE_15
+from fface_hub.sources import is_bundled_name
+from fface_hub.trunks import PARSER as PARSER_OF_HEADS
+from fface_hub.trunks import TRAINED_SIDE, ParserNet
 
 PARSER = "jonathandinu/face-parsing"
 NAMES = {
@@ -43,14 +46,19 @@ class Parser(Protocol):
 
 
 def load_parser(id: str = PARSER, device: torch.device | str = "cpu") -> Parser:
-    """The SegFormer `id` from the Hub (`org/name` or `org/name@revision`), its weights as safetensors, without code of its own.
+    """The SegFormer `id` from the Hub (`org/name` or `org/name@revision`), its weights as safetensors, without code of its own; or the
+    bundled `heads-parser`, which needs no network and no extra, but learnt from rendered heads only.
 
     Raises `ModelError` if the extra is not installed, the model cannot be had, or its classes are not those of CelebAMask-HQ.
     """
+    if is_bundled_name(id):
+        return _HeadsParser(ParserNet.from_pretrained(id, device=device))
     try:
         from transformers import SegformerForSemanticSegmentation  # pyright: ignore[reportMissingImports]  # an optional extra
     except ImportError as error:
-        raise ModelError("Face parsing needs a package that is not installed: pip install 'fface-hub[parse]'.") from error
+        raise ModelError(
+            f"Face parsing needs a package that is not installed: pip install 'fface-hub[parse]', or choose {PARSER_OF_HEADS}."
+        ) from error
     name, _, revision = id.partition("@")
     try:
         network = SegformerForSemanticSegmentation.from_pretrained(name, revision=revision or "main", use_safetensors=True)
@@ -66,6 +74,22 @@ def class_table(names: dict[int, str]) -> Tensor:
     if unknown or sorted(names) != list(range(len(names))):
         raise ModelError(f"The face parser has classes that are not CelebAMask-HQ's ('{str((unknown or names)[0])[:40]}'): choose another.")
     return torch.tensor([ids[names[number]] for number in range(len(names))])
+
+
+class _HeadsParser:
+    """Our own network, which looks at the size that it was trained at, and at the mirror image, too."""
+
+    def __init__(self, network: ParserNet) -> None:
+        self.network = network
+        self.merge = F.one_hot(network.layout.table_to(BASE_15), len(BASE_15)).float()
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        device = next(self.network.parameters()).device
+        small = F.interpolate(image.to(device), (TRAINED_SIDE, TRAINED_SIDE), mode="bilinear", antialias=True, align_corners=False)
+        logits = self.network(small) + self.network(small.flip(3)).flip(3)
+        chances = torch.einsum("bkhw,kc->bchw", logits.softmax(1), self.merge.to(device))
+        return F.interpolate(chances, image.shape[2:], mode="bilinear", align_corners=False).argmax(1).cpu()
 
 
 class _SegFormer:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 
 import pytest
 import torch
 
-from fface_hub.errors import ModelError
-from fface_hub.losses import cross_entropy, dice_overlap, gradient_l1, load_lpips, masked_image_loss, masked_mse
+from fface_hub.losses import cross_entropy, dice_overlap, gradient_l1, masked_image_loss, masked_mse
 
 # One picture of two rays and two classes; ln 3 makes a softmax of 3/4 and 1/4.
 LOGITS = torch.tensor([[[math.log(3.0), 0.0], [0.0, 0.0]]])  # [B=1,K=2,R=2]: p(class 0) = 3/4, 1/2; p(class 1) = 1/4, 1/2
@@ -70,9 +68,3 @@ def test_gradient_l1_by_hand() -> None:
     # Horizontal differences 1, 1 against 0, 0: mean 1; vertical ones agree: 0.
     assert gradient_l1(image, torch.zeros(1, 1, 2, 2)).item() == pytest.approx(1.0)
     assert gradient_l1(image, image + 0.5).item() == pytest.approx(0.0)  # a constant shift has no gradient
-
-
-@pytest.mark.skipif(importlib.util.find_spec("lpips") is not None, reason="the extra is installed")
-def test_lpips_is_never_replaced_silently() -> None:
-    with pytest.raises(ModelError, match="fface-hub\\[lpips\\]"):
-        load_lpips()

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
+from fface_hub.generators.base import Generator
 from fface_hub.layouts import BASE_15
 from fface_hub.parsing import DEVIATION, MEAN, NAMES, class_table, load_parser
+from fface_hub.rendering.renderer import render
 
 NAMED = [part for parts in NAMES.values() for part in parts]
 
@@ -80,3 +83,13 @@ def test_what_is_missing_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> Non
     install(monkeypatch, OSError("no network"))
     with pytest.raises(ModelError, match="cannot be loaded: check the name and the network"):
         load_parser("org/none")
+
+
+def test_our_own_parser_needs_nothing_and_reads_generated_faces() -> None:
+    generator = Generator.from_pretrained("heads-triplane")
+    view = render(generator.scene(generator.sample(2, 5)), look_at(0.0), 128)
+    labels = load_parser("heads-parser")(view.image)
+    assert labels.shape == (2, 128, 128) and labels.dtype == torch.int64 and int(labels.max()) < len(BASE_15)
+    assert float((labels == view.labels).float().mean()) > 0.85
+    with pytest.raises(ModelError, match="class Adapter"):
+        load_parser("heads-eyes-19")

@@ -54,6 +54,12 @@ class HeadRendering:
     opacity: Tensor
 
 
+def camera_rays(camera: Camera, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Origins and directions `[R, 3]`, as `trace` takes them, of the rays through the pixel centres of the first camera of `camera`."""
+    origins, directions = camera[0].to("cpu").rays(resolution)
+    return np.ascontiguousarray(origins[0].numpy()), np.ascontiguousarray(directions[0].numpy())
+
+
 def trace(mesh: HeadMesh, origins: np.ndarray, directions: np.ndarray) -> Hits:
     """Cast rays `origins [R, 3]`, `directions [R, 3]` (unit, world) at a built head: geometry and labels, no colour."""
     found = mesh.first_hits(origins, directions)
@@ -72,10 +78,11 @@ def trace(mesh: HeadMesh, origins: np.ndarray, directions: np.ndarray) -> Hits:
     return Hits(mesh, np.where(hit, found["tfar"], np.inf).astype(np.float32), surface, labels, points)
 
 
-def shade(hits: Hits, appearance_z: np.ndarray) -> np.ndarray:
-    """Colours `[R, 3]`, sRGB in [0, 1], of traced rays under `appearance_z [Za]`; rays that hit nothing get the flat background."""
+def shade(hits: Hits, appearance_z: np.ndarray, light: Light | None = None) -> np.ndarray:
+    """Colours `[R, 3]`, sRGB in [0, 1], of traced rays under `appearance_z [Za]`; rays that hit nothing get the flat background. `light`
+    replaces that of the appearance."""
     look = Look.from_latent(appearance_z)
-    light = Light.from_look(look)
+    light = light or Light.from_look(look)
     color = np.tile(look.background, (len(hits.surface), 1)).astype(np.float32)
     for at in hits.points:
         at.openness = at.interpolate(hits.mesh.openness(at.index))
@@ -90,8 +97,8 @@ def render_head(head: Head, camera: Camera, resolution: int, supersample: int = 
     The picture averages `supersample`² rays per pixel; labels and depth are those of the ray through the pixel centre.
     """
     mesh = build_head(head) if mesh is None else mesh
-    centre = trace(mesh, *_rays(camera, resolution))
-    fine = shade(trace(mesh, *_rays(camera, resolution * supersample)), head.appearance_z)
+    centre = trace(mesh, *camera_rays(camera, resolution))
+    fine = shade(trace(mesh, *camera_rays(camera, resolution * supersample)), head.appearance_z)
     blocks = fine.reshape(resolution, supersample, resolution, supersample, 3).mean(axis=(1, 3))
     shape = (1, resolution, resolution)
     return HeadRendering(
@@ -106,8 +113,3 @@ def render_views(head: Head, cameras: Camera, resolution: int, supersample: int 
     """`render_head` for every camera of the batch; the head is built once."""
     mesh = build_head(head)
     return [render_head(head, cameras[index], resolution, supersample, mesh) for index in range(len(cameras))]
-
-
-def _rays(camera: Camera, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    origins, directions = camera[0].rays(resolution)
-    return origins[0].numpy(), directions[0].numpy()

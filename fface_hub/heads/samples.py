@@ -13,6 +13,7 @@ from fface_hub.cameras import Camera, painting_view
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.config import HELD_OUT_SEED
+from fface_hub.heads.render import camera_rays
 from fface_hub.heads.shards import RaySource
 from fface_hub.latents import Latents
 from fface_hub.layouts import FINE_24, Layout
@@ -86,6 +87,5 @@ def head_latents(source: RaySource, generator: TriplaneGenerator, seeds: Sequenc
 def true_labels(source: RaySource, seed: int, camera: Camera, resolution: int, layout: Layout) -> Tensor:
     """Labels `[h,h]` of the head of `seed` in `layout`, of the rays through the pixel centres of `camera` (one)."""
     geometry_z, _ = source.latents(seed)
-    origins, directions = (rays[0].numpy() for rays in camera.rays(resolution))
-    labels = np.asarray(source.labels(source.trace(geometry_z)(origins, directions)), np.int64)
+    labels = np.asarray(source.labels(source.trace(geometry_z)(*camera_rays(camera, resolution))), np.int64)
     return FINE_24.convert(torch.from_numpy(labels).reshape(resolution, resolution), layout)

@@ -9,11 +9,9 @@ that takes whole groups has the truth for swapped appearances of faces in the sa
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,15 +21,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
-from tqdm import tqdm
 
 from fface_hub.cameras import RADIUS, Camera, look_at
 from fface_hub.errors import FFaceError
-from fface_hub.files import write_tensors
 from fface_hub.heads.build import build_surfaces
 from fface_hub.heads.config import HEADS_VERSION, HELD_OUT_SEED
 from fface_hub.heads.head import head_latents
 from fface_hub.heads.mesh import HeadMesh
+from fface_hub.heads.records import write_missing, write_shard
 from fface_hub.heads.render import Hits, shade, trace
 from fface_hub.layouts import FINE_24
 
@@ -185,19 +182,17 @@ def head_record(source: RaySource, seed: int, other_seed: int, settings: ShardSe
     return {"cameras": cameras.to_vector(), **{key: torch.stack([view[key] for view in views]) for key in views[0]}}
 
 
-def _write_shard(job: tuple[RaySource, ShardSettings, Path, int]) -> int:
-    source, settings, path, index = job
+def _write_shard(source: RaySource, settings: ShardSettings, job: tuple[int, Path]) -> int:
+    index, path = job
     first = settings.first_seed + index * settings.group * settings.groups_per_shard
     records = []
     for group in range(settings.groups_per_shard):
         start = first + group * settings.group
         for member in range(settings.group):
             records.append(head_record(source, start + member, start + (member + 1) % settings.group, settings))
-    tensors = {key: torch.stack([record[key] for record in records]).contiguous() for key in records[0]}
+    tensors = {key: torch.stack([record[key] for record in records]) for key in records[0]}
     tensors["seeds"] = torch.arange(first, first + len(records))
-    partial = path.with_name(path.name + ".partial")
-    write_tensors(tensors, partial)
-    os.replace(partial, path)
+    write_shard(tensors, path)
     return len(records)
 
 
@@ -212,30 +207,9 @@ def write_shards(folder: str | Path, settings: ShardSettings, source: RaySource,
     Raises `FFaceError` if the folder holds shards of other settings or of another version of the heads. Settings may only differ in
     `heads`: more heads extend a data set. With one worker all is done in this process; more are spawned.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     config = {**asdict(settings), "heads_version": source.version}
-    path = folder / "dataset.json"
-    if path.exists():
-        known = json.loads(path.read_text())
-        if {**known, "heads": 0} != {**config, "heads": 0}:
-            raise FFaceError(f"'{folder.name}' holds another data set (other settings or heads version): choose an empty folder.")
-    partial = folder / "dataset.json.partial"
-    partial.write_text(json.dumps(config, indent=2) + "\n")
-    os.replace(partial, path)
-    missing = [index for index in range(settings.shards) if not shard_path(folder, index).exists()]
-    jobs = [(source, settings, shard_path(folder, index), index) for index in missing]
-    done = settings.heads - len(jobs) * settings.group * settings.groups_per_shard
-    drawn = 0
-    with tqdm(total=settings.heads, initial=done, unit="head", disable=not progress) as bar, ExitStack() as stack:
-        if workers > 1:
-            results = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers)).imap_unordered(_write_shard, jobs)
-        else:
-            results = map(_write_shard, jobs)
-        for heads in results:
-            drawn += heads
-            bar.update(heads)
-    return drawn
+    paths = [shard_path(Path(folder), index) for index in range(settings.shards)]
+    return write_missing(Path(folder), config, paths, partial(_write_shard, source, settings), workers, progress)
 
 
 class HeadShards:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fface_hub.doors import read_json
+from fface_hub.doors import read_json, read_tensors
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder, replaced_folder, write_tensors
 
@@ -52,13 +51,19 @@ def has_checkpoint(folder: Path) -> bool:
     return (current_folder(folder) / "state.json").exists()
 
 
+@torch.no_grad()
 def load_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], optimisers: Optimisers) -> Progress | None:
-    """Put a saved state back in place; None if `folder` holds none. Raises `ModelError` if it belongs to another model."""
+    """Put a saved state back in place; None if `folder` holds none. Raises `ModelError` if it is damaged or belongs to another model."""
     if not has_checkpoint(folder):
         return None
     folder = current_folder(folder)
-    saved = read_json(folder / "state.json")
-    tensors = load_file(folder / "state.safetensors")
+    saved, tensors = read_json(folder / "state.json"), read_tensors(folder / "state.safetensors")
+    if (
+        not isinstance(saved, dict)
+        or set(saved) != {"step", "seconds", "cursor", "updates"}
+        or any(f"average.{key}" not in tensors for key in average)
+    ):
+        raise ModelError(f"The checkpoint in '{folder.parent.name}' is damaged: choose a new folder.")
     weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
     expected = {key: value.shape for key, value in model.state_dict().items()}
     if {key: value.shape for key, value in weights.items()} != expected:
@@ -72,7 +77,9 @@ def load_checkpoint(folder: Path, model: nn.Module, average: dict[str, Tensor], 
     for optimiser in optimisers:
         for parameter in (item for group in optimiser.param_groups for item in group["params"]):
             name = names[id(parameter)]
-            state = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in MOMENTS if f"{key}.{name}" in tensors}
+            # Laid out in memory like their parameter (channels last, it may be), which fused optimisers take for granted.
+            laid = {key: torch.empty_like(parameter) for key in MOMENTS if f"{key}.{name}" in tensors}
+            state: dict[str, Tensor] = {key: value.copy_(tensors[f"{key}.{name}"]) for key, value in laid.items()}
             if "exp_avg" in state:
                 state["step"] = torch.tensor(float(saved["updates"]))
             optimiser.state[parameter].update(state)

@@ -7,7 +7,6 @@ That leaves no room for colour in the normalised planes, nor for shape in the st
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +19,7 @@ from fface_hub.layouts import BASE_15
 from fface_hub.rendering.compositing import composite, sample_weights
 from fface_hub.training.config import TrainConfig
 from fface_hub.training.data import RayBatch
+from fface_hub.training.optimiser import scheduled_rate
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,8 @@ def objective(
 
 
 def learning_rate(config: TrainConfig, progress: float, step: int) -> float:
-    """Rate at `progress` in [0, 1] of the run: linear warm-up over the first steps, flat, then a half cosine to zero."""
-    warm = min(1.0, (step + 1) / max(1, config.warmup))
-    tail = max(0.0, (progress - (1 - config.decay)) / max(config.decay, 1e-9))
-    return config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, tail)))
+    """Rate at `progress` in [0, 1] of the run: see `scheduled_rate`."""
+    return scheduled_rate(config.learning_rate, config.warmup, config.decay, progress, step)
 
 
 def _halves(samples: GeometrySamples, half: int) -> tuple[GeometrySamples, GeometrySamples]:

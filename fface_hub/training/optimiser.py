@@ -1,8 +1,10 @@
-"""Which rule moves which weight: the synthesis network's matrices by orthogonalised momentum, everything else by Adam."""
+"""Which rule moves which weight: a network's matrices by orthogonalised momentum, everything else by Adam; at which rate; and the average
+of the weights that becomes the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +54,27 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimisers(
-    model: nn.Module, lr: float, betas: tuple[float, float], scale: float
+    model: nn.Module, lr: float, betas: tuple[float, float], scale: float, part: str = "synthesis"
 ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """Muon for the weights of `model`'s synthesis layers and Adam for the rest: mappings, decoders, biases."""
+    """Muon for the weights of `model`'s layers within a module called `part` and Adam for the rest: mappings, decoders, biases."""
     named = list(model.named_parameters())
-    matrices = [parameter for name, parameter in named if ".synthesis." in name and name.endswith("weight")]
+    matrices = [parameter for name, parameter in named if f".{part}." in f".{name}" and name.endswith("weight")]
     known = {id(parameter) for parameter in matrices}
     rest = [parameter for _, parameter in named if id(parameter) not in known]
     return Muon(matrices, lr, scale), torch.optim.Adam(rest, lr, betas, fused=True)
+
+
+def scheduled_rate(peak: float, warmup: int, decay: float, progress: float, step: int) -> float:
+    """Learning rate at `progress` in [0, 1] of a run: linear warm-up to `peak` over the first `warmup` steps, flat, then a half cosine to
+    zero over the last `decay` of the run."""
+    warm = min(1.0, (step + 1) / max(1, warmup))
+    tail = max(0.0, (progress - (1 - decay)) / max(decay, 1e-9))
+    return peak * warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, tail)))
+
+
+@torch.no_grad()
+def move_average(average: Mapping[str, Tensor], values: Mapping[str, Tensor], ema: float, done: int) -> None:
+    """Let the exponential moving `average` follow `values` after `done` steps; short at first, so that early models show something."""
+    amount = 1 - min(ema, (1 + done) / (10 + done))
+    for key, value in average.items():
+        value.lerp_(values[key], amount)

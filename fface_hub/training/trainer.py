@@ -23,7 +23,7 @@ from fface_hub.training.checkpoint import Progress, load_checkpoint, save_checkp
 from fface_hub.training.config import TrainConfig
 from fface_hub.training.data import Batches, Cursor, RayBatch, merge
 from fface_hub.training.objective import learning_rate, objective
-from fface_hub.training.optimiser import optimisers
+from fface_hub.training.optimiser import move_average, optimisers
 from fface_hub.training.sheets import evaluate
 
 SHEET_SEED = HELD_OUT_SEED - 1000
@@ -105,7 +105,7 @@ class Run:
             parameter.grad = torch.stack([result[0][index] for result in results]).mean(dim=0)
         for optimiser in self.optimisers:
             optimiser.step()
-        self._average(done)
+        move_average(self.average, self.generator.state_dict(), self.config.ema, done)
         self.progress.step += 1
         return {**terms, "rate": rate}
 
@@ -116,14 +116,6 @@ class Run:
         loss, terms = objective(self.generator, batch.to(device), self.config, jitter)
         gradients = torch.autograd.grad(loss, list(self.generator.parameters()))
         return gradients, {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
-
-    @torch.no_grad()
-    def _average(self, done: int) -> None:
-        """Exponential moving average of the weights; short at first, so that early sheets show something."""
-        amount = 1 - min(self.config.ema, (1 + done) / (10 + done))
-        parameters = dict(self.generator.named_parameters())
-        for key, value in self.average.items():
-            value.lerp_(parameters[key], amount)
 
     def averaged(self) -> TriplaneGenerator:
         """A copy of the generator with the averaged weights and the mean latents of those."""

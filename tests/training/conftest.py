@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from fface_hub.heads.shards import HeadShards
+from fface_hub.inversion.landmarks import POINTS
+from fface_hub.training.augment import Batch
 from fface_hub.training.config import TrainConfig
 from tests.balls import Balls, ball_config, ball_shards
 
@@ -33,3 +36,15 @@ def config() -> TrainConfig:
 def folder(tmp_path: Path) -> Path:
     """Where a run goes."""
     return tmp_path / "run"
+
+
+@pytest.fixture
+def portraits() -> Batch:
+    """Twelve pictures of noise with random landmarks."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "images": torch.randint(0, 256, (12, 3, 40, 40), generator=generator, dtype=torch.uint8),
+        "opacity": torch.full((12, 40, 40), 255, dtype=torch.uint8),
+        "points": 0.3 + 0.4 * torch.rand(12, len(POINTS), 2, generator=generator),
+        "angles": 20 * torch.randn(12, 2, generator=generator),
+    }

@@ -13,7 +13,10 @@ from fface_hub.commands import models
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.shards import HeadShards, ShardSettings
 from fface_hub.heads.truth import draw_truth
+from fface_hub.training.augment import Batch
 from fface_hub.training.config import TrainConfig
+from fface_hub.training.landmarks import LandmarkRun
+from tests.training.test_landmarks import TINY
 
 taught: list[TrainConfig] = []
 """The configs whose mappings the command taught."""
@@ -47,6 +50,29 @@ def test_train_goes_on_and_leaves_a_model(asked: list[ShardSettings], shards: He
     other = tmp_path / "other"
     assert main([*command[:-3], str(other), "--device", "cpu", "--minutes", "0.01", "--init", str(out / "model")]) == 0
     assert len(taught) == 1  # weights that are given know already
+
+
+def test_small_networks_are_trained_in_bfloat16_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for config in models.SMALL_NETWORKS:
+        command = ["train", "--config", config, "--minutes", "1", "--out", str(tmp_path), "--device", "cpu"]
+        assert main([*command, "--dtype", "float32"]) == 2
+        assert f"'{config}' is trained in bfloat16: leave out --dtype." in capsys.readouterr().err
+        assert main([*command, "--init", "heads-parser"]) == 2
+        assert "leave out --init" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_losses_of_a_small_network_are_told(tmp_path: Path, portraits: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "PORTRAIT_RUNS", {"heads-landmarks": (LandmarkRun, TINY)})
+    monkeypatch.setattr(models, "write_records", lambda folder, settings, draw: None)
+    monkeypatch.setattr(models, "read_records", lambda folder, settings, keys: portraits)
+    report = tmp_path / "figures.json"
+    command = ["train", "--config", "heads-landmarks", "--minutes", "0.01", "--dtype", "bfloat16", "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "run"), "--json", str(report)]) == 0
+    figures = json.loads(report.read_text())
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert set(figures) == {"step", "seconds", "cursor", "loss", "five", "degrees", "rate"}
+    assert (figures["step"], figures["loss"], figures["degrees"]) == (last["step"], last["loss"], last["degrees"])
 
 
 def test_an_unknown_config_is_refused(asked: list[ShardSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
