@@ -1,43 +1,36 @@
-"""From a photograph to the framing that the generators know: find the face, cut a square around it, guess the camera.
+"""From a photograph to the framing that a generator knows: find the face, cut a square around it, and tell from where it is seen.
 
-Framing: the default camera sees about 27 cm across, with the eyes of an average head at `EYES` of the picture. The crop is axis-parallel;
-a tilted head becomes a rolled camera. The inversion refines whatever is guessed here.
+The square is the one in which the face's five points (pupils, nose tip, corners of the mouth) lie best where the generator's default
+camera, turned to the same side, sees those of the mean head. It stays upright; a tilted head becomes a rolled camera. For EG3D's models
+this is EG3D's own crop (facts 3.9); the usual FFHQ crop is not. The inversion refines the camera from there.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
-from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from torch import Tensor
 
-from fface_hub.cameras import PIVOT, Camera, look_at
-from fface_hub.errors import FaceNotFoundError
+from fface_hub.cameras import PIVOT, Camera
+from fface_hub.errors import FaceNotFoundError, ImageError
+from fface_hub.inversion.detect import Detection, haar, is_profile, yunet, yunet_model
+from fface_hub.inversion.landmarks import FIVE, METRES_PER_UNIT, LandmarkNet, Square, look, mean_head
+from fface_hub.inversion.pose import HeadFit, axis_rotation, fit_head, roll_camera, turned_camera
 
-YUNET = ("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")
-HAAR = "haarcascade_frontalface_alt2.xml"
 DETECTION_SIDE = 1024
 """Faces are looked for in the photo shrunk to this longest side: larger ones only take longer."""
-SMALLEST_EYE_DISTANCE = 10.0
-"""In pixels of the photo. Below it a crop has less detail than the 64 rays across that an inversion looks at."""
-
-EYES = (0.5, 0.46)
-"""Where the middle between the eyes lies in the default camera's picture of an average head (x right, y down, shares of the side)."""
-EYE_DISTANCE = 0.236
-"""Distance between the pupils in that picture."""
-# A Haar box holds brows to chin; over frontal faces the pupils lie here in it (shares of its side).
-HAAR_EYES = (0.5, 0.38)
-HAAR_EYE_DISTANCE = 0.44
-
-# The middle of an average rendered head, (y up, z ahead) from the middle between the pupils, in halves of the pupil distance.
-NOSE_TIP = (-1.37, 0.90)
-MOUTH = (-2.37, -0.03)
+SMALLEST_BOX = 80
+"""In pixels of the photo: a crop must hold more than the 64 rays across that an inversion looks at. Then a face from brows to chin is
+about 42 pixels wide."""
+FARTHEST_YAW = 60.0
+"""In degrees. Beyond it half of the face is not in the picture, and no generator has seen such faces."""
+SMALLER, LARGER = 0.6, 1.7
+"""How much smaller and larger than the square that was found another one may be; its middle must lie in the found one."""
+AS_LARGE = 0.8
+"""A second face of this share of the largest one's size makes it unclear which is meant."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,9 @@ class Box:
 @dataclass(frozen=True)
 class FaceCrop:
     """Where the face is and how it is turned: `box` to cut; `eyes`, both pupils `(x, y)` in photo pixels, image-left first; the camera's
-    `yaw`, `pitch`, `roll` in degrees; `detector` "yunet" or "haar"; `faces`, how many were found; `note`, what the user should know."""
+    `yaw`, `pitch`, `roll` in degrees; `detector` "yunet" or "haar"; `faces`, how many were found; `note`, what the user should know;
+    `points`, all five (pupils, nose tip, corners of the mouth); `fitted`, if somebody has chosen another square to cut, the one that was
+    found."""
 
     box: Box
     eyes: tuple[tuple[float, float], tuple[float, float]]
@@ -62,60 +57,106 @@ class FaceCrop:
     detector: str
     faces: int
     note: str
+    points: tuple[tuple[float, float], ...] = ()
+    fitted: Box | None = None
 
     @property
     def camera(self) -> Camera:
-        """The guessed camera, a batch of one."""
-        return roll_camera(look_at(self.yaw, self.pitch), torch.tensor([self.roll]))
+        """The guessed camera, a batch of one. It sees the head where the photo shows it, in whatever square."""
+        camera = turned_camera(self.yaw, self.pitch, self.roll)
+        if self.fitted is None:
+            return camera
+        # A place u in the square that was found is u · scale + shift in the one that is cut.
+        scale = self.fitted.size / self.box.size
+        shift = [(self.fitted.left - self.box.left) / self.box.size, (self.fitted.top - self.box.top) / self.box.size]
+        change = torch.tensor([[scale, 0.0, shift[0]], [0.0, scale, shift[1]], [0.0, 0.0, 1.0]])
+        return Camera(camera.cam2world, change @ camera.intrinsics)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The smallest and the largest square that may be cut, in pixels."""
+        found = self.fitted or self.box
+        return max(SMALLEST_BOX, round(SMALLER * found.size)), round(LARGER * found.size)
+
+    def within(self, box: Box) -> FaceCrop:
+        """The same face with another square to cut. `ImageError` for one that is far from the face, much smaller or much larger."""
+        found = self.fitted or self.box
+        middle = (box.left + box.size / 2 - found.left, box.top + box.size / 2 - found.top)
+        smallest, largest = self.sizes
+        if not smallest <= box.size <= largest or not all(0 <= place <= found.size for place in middle):
+            raise ImageError("This square does not hold the face that was found in the photo: move it back, or make it larger or smaller.")
+        return replace(self, box=box, fitted=found)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """One detected face: its width in pixels, pupils (image-left first), and nose tip and mouth middle where the detector gives them."""
+def find_face(image: Image.Image, metres_per_unit: float = METRES_PER_UNIT) -> FaceCrop:
+    """The largest face in an upright RGB `image`, framed for generators whose world's unit has that many metres (`unit_of`).
 
-    width: float
-    eyes: np.ndarray
-    nose: np.ndarray | None = None
-    mouth: np.ndarray | None = None
-
-
-def find_face(image: Image.Image) -> FaceCrop:
-    """The largest face in an upright RGB `image`.
-
-    YuNet is used if its model is in the local Hub cache (`hf download opencv/face_detection_yunet`); else OpenCV's Haar cascades, which
-    find frontal faces only and give no turn of the head; `detector` and `note` say which it was. Raises `FaceNotFoundError`.
+    YuNet and its five points are used if its model is in the local Hub cache (`hf download opencv/face_detection_yunet`); else OpenCV's
+    Haar cascade, which finds frontal faces only, and the points of our landmark network. That network also tells how the head is turned.
+    Raises `FaceNotFoundError`: no face, two of one size, one that is too small or turned too far.
     """
     scale = min(1.0, DETECTION_SIDE / max(image.size))
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX)
-    pixels = np.asarray(small.convert("RGB"))
-    model = try_to_load_from_cache(*YUNET)
-    detector = "yunet" if isinstance(model, str) else "haar"
-    faces = _yunet(pixels, Path(model)) if isinstance(model, str) else _haar(pixels)
+    shrunk, pixels = np.asarray(small.convert("RGB")), np.asarray(image.convert("RGB"))
+    model = yunet_model()
+    faces = haar(shrunk) if model is None else yunet(shrunk, model)
+    _check_faces(faces, shrunk)
+    points, fit = locate_head(pixels, _enlarged(faces[0], 1 / scale), metres_per_unit)
+    if abs(fit.yaw) > FARTHEST_YAW:
+        raise FaceNotFoundError(_side_view(f" (about {abs(fit.yaw):.0f}°)"))
+    box = Box(round(fit.left), round(fit.top), round(fit.side))
+    if box.size < SMALLEST_BOX:
+        raise FaceNotFoundError(
+            f"The face in this photo is too small: the head takes {box.size} pixels, and {SMALLEST_BOX} are needed. Use a larger picture, "
+            "or one taken from closer."
+        )
+    note = "" if len(faces) == 1 else f"{len(faces)} faces were found and the largest is used: crop the photo to choose another. "
+    if model is None:
+        note += "The face was found by the simple fallback detector, which knows faces seen from the front only."
+    five = tuple((float(x), float(y)) for x, y in points)
+    return FaceCrop(
+        box, (five[0], five[1]), fit.yaw, fit.pitch, fit.roll, "haar" if model is None else "yunet", len(faces), note.strip(), five
+    )
+
+
+def locate_head(
+    pixels: np.ndarray, face: Detection, metres_per_unit: float = METRES_PER_UNIT, network: LandmarkNet | None = None
+) -> tuple[np.ndarray, HeadFit]:
+    """The five points `[5,2]` of a detected `face` in a photo (`pixels`, RGB uint8 `[H,W,3]`), and the camera and square that fit them.
+    `network` replaces the bundled one."""
+    seen = look(pixels, face.square, network)
+    points = seen.points if face.points is None else np.concatenate([face.points, seen.points[FIVE:]])
+    return points[:FIVE], fit_head(points, mean_head(metres_per_unit), seen.angles, FIVE)
+
+
+def unit_of(generator: object) -> float:
+    """Metres of one unit of a generator's world, as its config says; that of the rendered heads for one that does not say."""
+    return float(getattr(generator, "config", {}).get("metres_per_unit", METRES_PER_UNIT))
+
+
+def _check_faces(faces: list[Detection], pixels: np.ndarray) -> None:
+    """`FaceNotFoundError` if none was found, or several so large that it is not clear which is meant."""
+    if not faces and is_profile(pixels):
+        raise FaceNotFoundError(_side_view(""))
     if not faces:
         raise FaceNotFoundError("No face was found: use a photo in which one face looks at the camera, upright, well lit and not covered.")
-    face = max(faces, key=lambda found: found.width)
-    eyes = face.eyes / scale
-    distance = float(np.linalg.norm(eyes[1] - eyes[0]))
-    if distance < SMALLEST_EYE_DISTANCE:
-        raise FaceNotFoundError("The face in this photo is too small: use a larger picture, or one taken from closer.")
-    yaw, pitch, roll = _turn(face)
-    note = "" if len(faces) == 1 else f"{len(faces)} faces were found and the largest is used: crop the photo to choose another. "
-    if detector == "haar":
-        note += "The face was found by the simple fallback detector, which cannot tell how the head is turned."
-    points = tuple((float(x), float(y)) for x, y in eyes)
-    box = frame(eyes, yaw)
-    return FaceCrop(box, (points[0], points[1]), yaw, pitch, roll, detector, len(faces), note.strip())
+    rivals = sum(face.square.side > AS_LARGE * faces[0].square.side for face in faces)
+    if rivals > 1:
+        raise FaceNotFoundError(
+            f"{rivals} faces of about the same size were found: crop the photo so that the one you mean is the largest."
+        )
 
 
-def frame(eyes: np.ndarray, yaw: float = 0.0) -> Box:
-    """The square in which pupils `eyes [2,2]` (photo pixels) lie where the default camera shows those of an average head.
+def _side_view(angle: str) -> str:
+    limit = f"{FARTHEST_YAW:.0f}°"
+    return f"The face is turned too far to the side{angle}: use a photo in which both eyes are seen, turned by at most {limit}."
 
-    A head turned by `yaw` degrees shows its eyes closer together by the cosine, which the size makes up for.
-    """
-    distance = float(np.linalg.norm(eyes[1] - eyes[0])) / max(math.cos(math.radians(yaw)), 0.5)
-    size = round(distance / EYE_DISTANCE)
-    middle = eyes.mean(axis=0)
-    return Box(round(middle[0] - EYES[0] * size), round(middle[1] - EYES[1] * size), size)
+
+def _enlarged(face: Detection, factor: float) -> Detection:
+    """The same face in a photo `factor` times as large."""
+    x, y = face.square.middle
+    square = Square((x * factor, y * factor), face.square.side * factor, face.square.tilt)
+    return Detection(square, None if face.points is None else face.points * factor)
 
 
 def crop(image: Image.Image, box: Box, resolution: int = 256) -> Image.Image:
@@ -135,13 +176,6 @@ def crop(image: Image.Image, box: Box, resolution: int = 256) -> Image.Image:
     return Image.fromarray(square).resize((resolution, resolution), Image.Resampling.LANCZOS)
 
 
-def roll_camera(camera: Camera, roll: Tensor) -> Camera:
-    """`camera` turned about its view axis by `roll [B]` degrees: what it sees turns anticlockwise in the picture as `roll` grows."""
-    turn = torch.eye(4, dtype=camera.cam2world.dtype, device=camera.cam2world.device).repeat(len(roll), 1, 1)
-    turn[:, :3, :3] = _rotation(torch.deg2rad(roll), axis=2)
-    return Camera(camera.cam2world @ turn, camera.intrinsics)
-
-
 def adjust_camera(camera: Camera, change: Tensor) -> Camera:
     """`camera` (batch 1) moved by `change [6]`, differentiably: yaw, pitch and roll in degrees, log of the focal length's factor, and
     shift of the picture to the right and down in shares of its side.
@@ -152,7 +186,7 @@ def adjust_camera(camera: Camera, change: Tensor) -> Camera:
     rolled = roll_camera(camera, change[2:3]).cam2world
     axes = camera.cam2world[0, :3, :3]
     # About the camera's x axis (right) a positive angle carries what is behind the view axis down, so a camera that rises turns negatively.
-    around = _rotation(angles[:1], axis=1)[0] @ axes @ _rotation(-angles[1:2], axis=0)[0] @ axes.T
+    around = axis_rotation(angles[:1], axis=1)[0] @ axes @ axis_rotation(-angles[1:2], axis=0)[0] @ axes.T
     pivot = around.new_tensor(PIVOT)
     position = around @ (camera.cam2world[0, :3, 3] - pivot) + pivot
     moved = torch.cat([torch.cat([around @ rolled[0, :3, :3], position[:, None]], dim=1), rolled[0, 3:]], dim=0)
@@ -160,80 +194,3 @@ def adjust_camera(camera: Camera, change: Tensor) -> Camera:
     shift = torch.nn.functional.pad(change[4:6, None], (2, 0, 0, 1))
     focal = camera.intrinsics[0] * torch.stack([scale, scale, torch.ones_like(scale)], dim=1)
     return Camera(moved[None], (focal + shift)[None])
-
-
-def _rotation(angle: Tensor, axis: int) -> Tensor:
-    """Right-handed rotations `[B,3,3]` by `angle [B]` (radians) about coordinate `axis` (0 x, 1 y, 2 z)."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    matrix = torch.zeros(len(angle), 3, 3, dtype=angle.dtype, device=angle.device)
-    matrix[:, axis, axis] = 1
-    matrix[:, first, first] = matrix[:, second, second] = angle.cos()
-    matrix[:, first, second], matrix[:, second, first] = -angle.sin(), angle.sin()
-    return matrix
-
-
-def _turn(face: _Found) -> tuple[float, float, float]:
-    """Camera yaw, pitch and roll in degrees; without nose and mouth (0, 0) and the slope of the eye line.
-
-    With them the four points of an average head are laid onto the found ones by the best affine map (weak perspective). Its two rows, made
-    orthonormal, are the camera's right and down axes in the head's own.
-    """
-    along = face.eyes[1] - face.eyes[0]
-    if face.nose is None or face.mouth is None:
-        return 0.0, 0.0, -math.degrees(math.atan2(along[1], along[0]))
-    head = np.array([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, *NOSE_TIP], [0.0, *MOUTH]])
-    seen = np.stack([*face.eyes, face.nose, face.mouth])
-    affine = np.linalg.lstsq(head - head.mean(axis=0), seen - seen.mean(axis=0), rcond=None)[0].T
-    left, _, right_hand = np.linalg.svd(affine, full_matrices=False)
-    right, down = left @ right_hand
-    forward = np.cross(right, down)
-    yaw, pitch = math.atan2(-forward[0], -forward[2]), math.asin(float(np.clip(-forward[1], -1, 1)))
-    level = np.array([math.cos(yaw), 0.0, -math.sin(yaw)])
-    roll = math.atan2(right @ np.cross(forward, level), right @ level)
-    return float(np.clip(math.degrees(yaw), -45, 45)), float(np.clip(math.degrees(pitch), -25, 25)), math.degrees(roll)
-
-
-def _yunet(pixels: np.ndarray, model: Path) -> list[_Found]:
-    """Faces by YuNet, whose rows are box (4), right eye, left eye, nose tip, mouth corners (2 each) and score."""
-    detector = cv2.FaceDetectorYN.create(str(model), "", (pixels.shape[1], pixels.shape[0]), score_threshold=0.7)
-    _, rows = detector.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    return [] if rows is None else [_from_yunet(row) for row in rows]
-
-
-def _from_yunet(row: np.ndarray) -> _Found:
-    """One face from a YuNet row of 15 numbers. The person's right eye comes first: it is the one on the image's left."""
-    points = row[4:14].reshape(5, 2).astype(np.float64)
-    return _Found(float(row[2]), points[:2], points[2], points[3:5].mean(axis=0))
-
-
-def _haar(pixels: np.ndarray) -> list[_Found]:
-    """Frontal faces by Haar cascades: boxes, then eyes in them where two plausible ones are found."""
-    grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-    smallest = max(24, min(grey.shape) // 16)
-    boxes, _, scores = _cascade(HAAR).detectMultiScale3(grey, 1.05, 5, minSize=(smallest, smallest), outputRejectLevels=True)
-    if len(boxes) == 0:
-        return []
-    # Textures now and then pass for a face, with far less support than a face has.
-    sure = np.asarray(scores).reshape(-1) >= 0.4 * np.max(scores)
-    return [_Found(float(box[2]), _haar_eyes(grey, box)) for box in np.asarray(boxes)[sure]]
-
-
-def _haar_eyes(grey: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Pupils `[2,2]` in a Haar face box: detected ones if they lie near where pupils are in such a box, else those places themselves."""
-    left, top, side = (int(value) for value in box[:3])
-    usual = np.array([[HAAR_EYES[0] + sign * HAAR_EYE_DISTANCE / 2, HAAR_EYES[1]] for sign in (-1, 1)]) * side + (left, top)
-    half = side // 2
-    pupils = []
-    for index, start in enumerate((left, left + half)):
-        part = grey[top + side // 8 : top + half + side // 8, start : start + half]
-        found = _cascade("haarcascade_eye.xml").detectMultiScale(part, 1.05, 4, minSize=(side // 8, side // 8))
-        centres = [np.array([start + x + w / 2, top + side // 8 + y + h / 2]) for x, y, w, h in found]
-        near = [centre for centre in centres if np.linalg.norm(centre - usual[index]) < 0.12 * side]
-        if not near:
-            return usual
-        pupils.append(min(near, key=lambda centre, place=usual[index]: float(np.linalg.norm(centre - place))))
-    return np.stack(pupils)
-
-
-def _cascade(name: str) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / name))

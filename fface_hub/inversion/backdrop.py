@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fface_hub.cameras import Camera
-from fface_hub.generators.base import GeometrySamples, Rendering, Scene
+from fface_hub.generators.base import Scene, WrappedScene
 
 FADE = 0.25
 """Beyond the photo the backdrop turns into its own blur within this share of the photo's side."""
@@ -75,39 +75,18 @@ def estimate(photo: Tensor, opacity: Tensor, camera: Camera, side: int) -> Backd
     reach = round(opacity.shape[-1] * FRINGE)
     covered = F.max_pool2d(opacity, 2 * reach + 1, stride=1, padding=reach)
     weight = (1 - F.interpolate(covered, (side, side), mode="area")[0]).clamp(0, 1)
-    return Backdrop(fill(image, weight).clamp(-1, 1).detach(), Camera(camera.cam2world.detach(), camera.intrinsics.detach()))
+    texture = fill(image, weight).clamp(-1, 1).detach()
+    # Exactly what saving it in float16 and loading it gives, so that a face that comes back looks the same to the last bit.
+    return Backdrop(texture.half().float(), Camera(camera.cam2world.detach(), camera.intrinsics.detach()))
 
 
-class BackdropScene(Scene):
+class BackdropScene(WrappedScene):
     """A scene in front of a backdrop: all but the background is the inner scene's own. Its colours must be plain pictures (C = 3)."""
 
     def __init__(self, scene: Scene, backdrop: Backdrop) -> None:
-        self.inner = scene
+        super().__init__(scene)
         self.backdrop = backdrop
-        self.batch, self.bounds, self.near, self.far = scene.batch, scene.bounds, scene.near, scene.far
-        self.rule, self.fingerprint, self.layout, self.empty_logit = scene.rule, scene.fingerprint, scene.layout, scene.empty_logit
-
-    @property
-    def device(self) -> torch.device:
-        """That of the inner scene."""
-        return self.inner.device
-
-    def intersect(self, origins: Tensor, directions: Tensor) -> Tensor | None:
-        """See `Scene.intersect`."""
-        return self.inner.intersect(origins, directions)
-
-    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
-        """See `Scene.geometry`."""
-        return self.inner.geometry(points, directions)
-
-    def color(self, samples: GeometrySamples) -> Tensor:
-        """See `Scene.color`."""
-        return self.inner.color(samples)
 
     def background(self, directions: Tensor) -> Tensor:
         """The backdrop in those directions."""
         return self.backdrop.color(directions)
-
-    def finish(self, rendering: Rendering) -> Rendering:
-        """See `Scene.finish`."""
-        return self.inner.finish(rendering)

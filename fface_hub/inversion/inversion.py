@@ -12,32 +12,36 @@ from torch import Tensor, nn
 
 from fface_hub.cameras import Camera
 from fface_hub.doors import read_json, read_tensors
+from fface_hub.editing.composite import face_scene
 from fface_hub.errors import ModelError
-from fface_hub.files import current_folder, replaced_folder, write_tensors
+from fface_hub.files import current_folder, read_whole, replaced_folder, write_tensors
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.align import FaceCrop
 from fface_hub.inversion.backdrop import Backdrop, BackdropScene
+from fface_hub.inversion.retouch import Retouch, RetouchedScene
 from fface_hub.latents import Latents
 
 VERSION = 1
 LARGEST = 1e6
 """Limit of a camera's numbers: far beyond it float32 would give rays without a direction."""
-CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE = (
+CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE, RETOUCH_FILE = (
     "inversion.json",
     "latents.safetensors",
     "tuning.safetensors",
     "backdrop.safetensors",
+    "retouch.safetensors",
 )
-FILES = (CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE)
+FILES = (CONFIG_FILE, LATENTS_FILE, TUNING_FILE, BACKDROP_FILE, RETOUCH_FILE)
 
 
 @dataclass(frozen=True)
 class Inversion:
     """A photographed face in a generator's terms.
 
-    `latents` and `camera` (batches of one); `generator`, a tuned copy or the one that was given; `backdrop` behind the head, or None for
-    the generator's own background; `image [1,3,H,W]` in [-1, 1], the cropped photo (None after loading: it is never saved); `crop`, where
-    it was cut, if a face was looked for; `losses` at the end; `seconds` taken.
+    `latents` and `camera` (batches of one); `generator`, a tuned copy or the one that was given; `retouch`, colours that it could not make,
+    or None; `backdrop` behind the head, or None for the generator's own background; `image [1,3,H,W]` in [-1, 1], the cropped photo (None
+    after loading: it is never saved); `crop`, where it was cut, if a face was looked for; `losses` at the end; `seconds` taken. Of several
+    photos these are the first one's, and `others [N-1]` are the cameras of the rest.
     """
 
     latents: Latents
@@ -48,15 +52,19 @@ class Inversion:
     crop: FaceCrop | None = None
     losses: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    retouch: Retouch | None = None
+    others: Camera | None = None
 
     def scene(self, latents: Latents | None = None) -> Scene:
-        """The scene of `latents` (None: the photographed face; else an edited one, say) by this generator before this backdrop."""
-        scene = self.generator.scene(self.latents if latents is None else latents)
+        """The scene of `latents` (None: the photographed face; else an edited one, say) by this generator, retouched, before this
+        backdrop."""
+        scene = face_scene(self.generator, self.latents if latents is None else latents)
+        scene = scene if self.retouch is None else RetouchedScene(scene, self.retouch)
         return scene if self.backdrop is None else BackdropScene(scene, self.backdrop)
 
     def save(self, folder: str | Path, original: Generator) -> None:
-        """Write into `folder`, in one step: latents, camera, backdrop and what tuning changed in `original` (float16 differences). Never
-        the photo. Other files there are kept. Raises `OSError`; then all is as before."""
+        """Write into `folder`, in one step: latents, camera, retouch, backdrop and what tuning changed in `original` (float16 differences).
+        Never the photo. Other files there are kept. Raises `OSError`; then all is as before."""
         with replaced_folder(folder, FILES) as new:
             self.write(new, original)
 
@@ -66,15 +74,16 @@ class Inversion:
             "version": VERSION,
             "fingerprint": original.fingerprint,
             "camera": self.camera.to_vector()[0].tolist(),
+            "others": [] if self.others is None else self.others.to_vector().tolist(),
             "losses": dict(self.losses),
             "seconds": self.seconds,
         }
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False), encoding="utf-8")
         self.latents.save(folder / LATENTS_FILE)
-        write_tensors(_differences(original, self.generator), folder / TUNING_FILE)
-        if self.backdrop is not None:
-            tensors = {"texture": self.backdrop.texture.half(), "camera": self.backdrop.camera.to_vector()[0]}
-            write_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, folder / BACKDROP_FILE)
+        write_tensors(differences(original, self.generator), folder / TUNING_FILE)
+        for name, part in ((BACKDROP_FILE, self.backdrop), (RETOUCH_FILE, self.retouch)):
+            if part is not None:
+                write_tensors(part_tensors(part), folder / name)
 
     @staticmethod
     def load(folder: str | Path, generator: Generator) -> Inversion:
@@ -82,21 +91,56 @@ class Inversion:
 
         Raises `ModelError` for another generator, and for damaged files.
         """
-        folder = current_folder(Path(folder))
-        config = read_json(folder / CONFIG_FILE)
-        if not isinstance(config, dict) or config.get("version") != VERSION or not _is_numbers(config.get("camera"), 25):
-            raise ModelError(f"The folder '{folder.name}' holds no inversion that this program can read: invert the photo again.")
-        if config.get("fingerprint") != generator.fingerprint:
-            raise ModelError("This inversion was made with another generator: load that generator, or invert the photo again.")
-        device, backdrop = generator.mean_latents().geometry.device, None
-        if (folder / BACKDROP_FILE).exists():
-            tensors = read_tensors(folder / BACKDROP_FILE)
-            if set(tensors) != {"texture", "camera"} or not _is_picture(tensors["texture"]) or tensors["camera"].shape != (25,):
-                raise ModelError(f"The backdrop in '{folder.name}' is damaged: invert the photo again.")
-            backdrop = Backdrop(tensors["texture"].float(), Camera.from_vector(tensors["camera"][None].float())).to(device)
-        tuned = _with_differences(generator, read_tensors(folder / TUNING_FILE))
-        camera = Camera.from_vector(torch.tensor([config["camera"]], dtype=torch.float32))
-        return Inversion(Latents.load(folder / LATENTS_FILE).to(device), camera.to(device), tuned, backdrop)
+        place = Path(folder)
+        return read_whole(place, lambda: _read(current_folder(place), generator))
+
+
+def _read(folder: Path, generator: Generator) -> Inversion:
+    """`Inversion.load`, of a folder that nobody replaces meanwhile."""
+    config = read_json(folder / CONFIG_FILE)
+    if not isinstance(config, dict) or config.get("version") != VERSION or not _is_numbers(config.get("camera"), 25):
+        raise ModelError(f"The folder '{folder.name}' holds no inversion that this program can read: invert the photo again.")
+    if config.get("fingerprint") != generator.fingerprint:
+        raise ModelError("This inversion was made with another generator: load that generator, or invert the photo again.")
+    others = config.get("others", [])
+    if not isinstance(others, list) or not all(_is_numbers(one, 25) for one in others):
+        raise ModelError(f"The further cameras in '{folder.name}' are damaged: invert the photos again.")
+    device = generator.mean_latents().geometry.device
+    cameras = Camera.from_vector(torch.tensor([config["camera"], *others], dtype=torch.float32)).to(device)
+    backdrop, retouch = (read_tensors(folder / name) if (folder / name).exists() else None for name in (BACKDROP_FILE, RETOUCH_FILE))
+    return Inversion(
+        Latents.load(folder / LATENTS_FILE).to(device),
+        cameras[0],
+        with_differences(generator, read_tensors(folder / TUNING_FILE)),
+        None if backdrop is None else read_backdrop(backdrop, folder.name, device),
+        retouch=None if retouch is None else read_retouch(retouch, folder.name, device),
+        others=cameras[1:] if others else None,
+    )
+
+
+def part_tensors(part: Backdrop | Retouch) -> dict[str, Tensor]:
+    """A backdrop or a retouch as it is saved, on the CPU: `read_backdrop` and `read_retouch` are the ways back."""
+    if isinstance(part, Backdrop):
+        tensors = {"texture": part.texture.half(), "camera": part.camera.to_vector()[0]}
+    else:
+        tensors = {"planes": part.planes.half(), "bounds": torch.tensor(part.bounds)}
+    return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+
+
+def read_backdrop(tensors: Mapping[str, Tensor], name: str, device: torch.device) -> Backdrop:
+    """The backdrop of these tensors, which lay in `name`; `ModelError` if it is none."""
+    if set(tensors) != {"texture", "camera"} or not _is_picture(tensors["texture"]) or tensors["camera"].shape != (25,):
+        raise ModelError(f"The backdrop in '{name}' is damaged: invert the photo again.")
+    return Backdrop(tensors["texture"].float(), Camera.from_vector(tensors["camera"][None].float())).to(device)
+
+
+def read_retouch(tensors: Mapping[str, Tensor], name: str, device: torch.device) -> Retouch:
+    """The retouch of these tensors, which lay in `name`; `ModelError` if it is none."""
+    planes, bounds = tensors.get("planes"), tensors.get("bounds")
+    known = planes is not None and planes.ndim == 4 and len(planes) == 3 and all(_is_picture(plane) for plane in planes)
+    if not known or planes is None or bounds is None or bounds.shape != () or not 0 < float(bounds) < LARGEST:
+        raise ModelError(f"The retouch in '{name}' is damaged: invert the photo again.")
+    return Retouch(planes.float(), float(bounds)).to(device)
 
 
 def tuned_copy(generator: Generator) -> Generator:
@@ -111,7 +155,7 @@ def _parameters(generator: Generator) -> dict[str, Tensor]:
     return {key: value.detach() for key, value in generator.named_parameters()} if isinstance(generator, nn.Module) else {}
 
 
-def _differences(original: Generator, tuned: Generator) -> dict[str, Tensor]:
+def differences(original: Generator, tuned: Generator) -> dict[str, Tensor]:
     """Changed parameters, tuned − original, as float16 on the CPU."""
     before, after = _parameters(original), _parameters(tuned)
     changed = {key: (after[key] - before[key]).half().cpu().contiguous() for key in before}
@@ -125,7 +169,7 @@ def round_differences(original: Generator, tuned: Generator) -> None:
         value.copy_(before[key] + (value - before[key]).half().float())
 
 
-def _with_differences(generator: Generator, differences: Mapping[str, Tensor]) -> Generator:
+def with_differences(generator: Generator, differences: Mapping[str, Tensor]) -> Generator:
     """`generator` itself if nothing was tuned, else a tuned copy with the `differences` added."""
     if not differences:
         return generator

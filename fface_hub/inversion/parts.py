@@ -25,25 +25,24 @@ NEAR = 0.07
 class Parts:
     """The areas of the parts in the mean face, and the loss of a face that has less; zero for a layout without such classes."""
 
-    def __init__(self, generator: Generator, settings: InvertSettings, found: FaceCrop | None) -> None:
+    def __init__(self, generator: Generator, settings: InvertSettings) -> None:
         names = generator.layout.names
         self.ids = [names.index(name) for name in PARTS if name in names]
         self.eye = next((at for at, index in enumerate(self.ids) if names[index] == "eye"), None)
         mean = generator.mean_latents()
-        device = mean.geometry.device
-        camera = generator.default_camera.to(device)
+        camera = generator.default_camera.to(mean.geometry.device)
         _, origins, directions = grid_rays(camera, settings.side, torch.Generator().manual_seed(settings.seed))
         with torch.no_grad():
             rays = render_rays(generator.scene(mean), origins, directions, settings.sampling(), color=False)
         self.wanted = SHARE * self._soft(rays.logits)[0].mean(dim=0)
-        self.pupils = None if found is None else torch.tensor(_in_crop(found), device=device)
 
-    def loss(self, logits: Tensor, uv: Tensor) -> Tensor:
-        """Sum over the parts of how much of the wanted area is missing, 0 to 1 each, from `logits [1,R,K]` at `uv [1,R,2]` of a grid."""
+    def loss(self, logits: Tensor, uv: Tensor, pupils: Tensor | None = None) -> Tensor:
+        """Sum over the parts, and over the eyes around the photo's `pupils [2,2]` (None: not known), of how much of the wanted area is
+        missing, 0 to 1 each, from `logits [1,R,K]` at `uv [1,R,2]` of a grid."""
         soft = self._soft(logits)[0]
         missing = (1 - soft.mean(dim=0) / self.wanted.clamp_min(1e-6)).clamp_min(0)
-        if self.pupils is not None and self.eye is not None:
-            near = torch.cdist(uv[0], self.pupils) < NEAR
+        if pupils is not None and self.eye is not None:
+            near = torch.cdist(uv[0], pupils) < NEAR
             areas = torch.stack([(soft[:, self.eye] * near[:, side]).mean() for side in range(2)])
             each = (1 - areas / (self.wanted[self.eye] / 2).clamp_min(1e-6)).clamp_min(0)
             missing = torch.cat([missing, each])
@@ -54,6 +53,6 @@ class Parts:
         return logits.softmax(dim=-1)[..., self.ids]
 
 
-def _in_crop(found: FaceCrop) -> list[list[float]]:
-    """The found pupils as picture positions `(u, v)` of the crop."""
-    return [[(x - found.box.left) / found.box.size, (y - found.box.top) / found.box.size] for x, y in found.eyes]
+def pupils_of(found: FaceCrop) -> Tensor:
+    """The found pupils as picture positions `(u, v)` of the crop, `[2,2]`."""
+    return torch.tensor([[(x - found.box.left) / found.box.size, (y - found.box.top) / found.box.size] for x, y in found.eyes])

@@ -49,17 +49,18 @@ def latent_space(generator: Generator, samples: int = 1000, axes: int = 160, see
     with torch.no_grad():
         drawn = generator.sample(samples, seed, truncation=1.0)
         start = generator.mean_latents()
-        mean, rows = _flat(start)[0], _flat(drawn)
+        mean, rows = flat_latents(start)[0], flat_latents(drawn)
         if torch.equal(drawn.geometry.flatten(1), drawn.appearance.flatten(1)):
             size = rows.shape[1] // 2
             mean, rows = mean[:size], rows[:, :size]
         centred = rows - rows.mean(dim=0)
-        # The axes of a few samples in a huge space come from the small matrix of their dot products.
-        values, vectors = torch.linalg.eigh((centred @ centred.T).double())
+        # The axes of a few samples in a huge space come from the small matrix of their dot products (on the CPU: not every device knows
+        # float64).
+        values, vectors = torch.linalg.eigh((centred @ centred.T).cpu().double())
         values, vectors = values.flip(0)[: min(axes, samples - 1)], vectors.flip(1)[:, : min(axes, samples - 1)]
         kept = values > 1e-5 * values[0]
-        unit = (vectors[:, kept] / values[kept].sqrt()).T.to(rows.dtype) @ centred
-        deviations = (values[kept] / (samples - 1)).sqrt().to(rows.dtype)
+        unit = (vectors[:, kept] / values[kept].sqrt()).T.to(rows) @ centred
+        deviations = (values[kept] / (samples - 1)).sqrt().to(rows)
         return LatentSpace(
             mean=mean,
             axes=unit * deviations[:, None],
@@ -69,6 +70,6 @@ def latent_space(generator: Generator, samples: int = 1000, axes: int = 160, see
         )
 
 
-def _flat(latents: Latents) -> Tensor:
+def flat_latents(latents: Latents) -> Tensor:
     """Both halves in one vector per face, `[B,V]`."""
     return torch.cat([latents.geometry.flatten(1), latents.appearance.flatten(1)], dim=1)

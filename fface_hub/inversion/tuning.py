@@ -6,7 +6,8 @@ the surface and all over the cube, opacity and labels must stay what they were. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from torch.nn import functional as F
 from fface_hub.cameras import Camera, look_at
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.inversion import Inversion, round_differences, tuned_copy
+from fface_hub.inversion.looks import Look
 from fface_hub.inversion.objective import InvertSettings, grid_rays, look_up, picture_losses, ramp
+from fface_hub.memory import with_less_memory
 from fface_hub.progress import Callback, Step, between, check_finite, check_gradients
 from fface_hub.rendering.compositing import sample_weights
 from fface_hub.rendering.renderer import render_rays
@@ -69,8 +72,10 @@ def _probe(scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:
     return sample_weights(samples.density.expand(-1, -1, 2), ends, scene.rule).sum(-1, keepdim=True), samples.logits
 
 
-def tune(generator: Generator, pivot: Inversion, target: Tensor, settings: InvertSettings, callback: Callback | None = None) -> Generator:
-    """A tuned copy of `generator` whose scene of `pivot.latents` looks like `target [1,3,h,w]` from `pivot.camera`.
+def tune(
+    generator: Generator, pivot: Inversion, looks: Sequence[Look], settings: InvertSettings, callback: Callback | None = None
+) -> Generator:
+    """A tuned copy of `generator` whose scene of `pivot.latents` looks like the photos of `looks` from their cameras.
 
     All weights that the picture depends on may move, by Adam at `settings.tuning_rate`; `settings.hold` weighs the hold on the geometry.
     The result is what saving and loading it gives (float16 differences). Raises `OptimisationError` with the untuned inversion as `best`.
@@ -80,20 +85,28 @@ def tune(generator: Generator, pivot: Inversion, target: Tensor, settings: Inver
     jitter = torch.Generator().manual_seed(settings.seed)
     done = settings.w_steps + settings.free_steps
     held = _Held(pivot.scene(), pivot.camera, jitter, between(callback, done, settings.total))
-    current = Inversion(pivot.latents, pivot.camera, tuned, pivot.backdrop, pivot.image, pivot.crop)
+    current, targets = replace(pivot, generator=tuned), [look.target(settings.resolution) for look in looks]
     optimiser = torch.optim.Adam(tuned.parameters(), lr=settings.tuning_rate, betas=(0.9, 0.99))
-    for index in range(settings.tuning_steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.tuning_rate * ramp(index, settings.tuning_steps)
-        scene = current.scene()
-        uv, origins, directions = grid_rays(pivot.camera, settings.side, jitter)
-        rays = render_rays(scene, origins, directions, settings.sampling(jitter))
-        losses = picture_losses(rays.color[..., :3], look_up(target, uv), settings.side, settings.perceptual)
+
+    def gradients() -> dict[str, Tensor]:
+        """The losses of one step, their gradients computed."""
+        optimiser.zero_grad(set_to_none=True)
+        scene, each = tuned.scene(pivot.latents), []
+        for look, target in zip(looks, targets, strict=True):
+            uv, origins, directions = grid_rays(look.camera, settings.side, jitter)
+            rays = render_rays(look.before(scene), origins, directions, settings.sampling(jitter))
+            each.append(picture_losses(rays.color[..., :3], look_up(target, uv), settings.side, settings.perceptual))
+        losses = {name: torch.stack([terms[name] for terms in each]).mean() for name in each[0]}
         losses["hold"] = settings.hold * held.loss(scene)
         total = torch.stack(list(losses.values())).sum()
         check_finite(total, "The tuning", best=pivot)
-        optimiser.zero_grad(set_to_none=True)
         total.backward()
+        return losses
+
+    for index in range(settings.tuning_steps):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.tuning_rate * ramp(index, settings.tuning_steps)
+        losses = with_less_memory(gradients)
         check_gradients(tuned.parameters(), "The tuning", best=pivot)
         optimiser.step()
         if callback is not None:

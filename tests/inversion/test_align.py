@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage import data
 
 from fface_hub.cameras import FOCAL, Camera, look_at
-from fface_hub.errors import FaceNotFoundError
-from fface_hub.inversion import align
-from fface_hub.inversion.align import EYE_DISTANCE, EYES, Box, adjust_camera, crop, find_face, frame, roll_camera
+from fface_hub.errors import FaceNotFoundError, ImageError
+from fface_hub.inversion import align, pose
+from fface_hub.inversion.align import Box, FaceCrop, adjust_camera, crop, find_face
+from fface_hub.inversion.detect import Detection
+from fface_hub.inversion.landmarks import FIVE, Landmarks, Square, mean_head
+from fface_hub.inversion.pose import roll_camera
 
 
 def project(camera: Camera, point: tuple[float, float, float]) -> tuple[float, float]:
@@ -23,20 +27,46 @@ def project(camera: Camera, point: tuple[float, float, float]) -> tuple[float, f
     return float(k[0, 0] * local[0] / local[2] + k[0, 2]), float(k[1, 1] * local[1] / local[2] + k[1, 2])
 
 
-def test_the_square_puts_the_eyes_where_the_default_camera_does() -> None:
-    # Pupils 59 px apart → side 59 / 0.236 = 250; left = 300 − 0.5·250 = 175, top = 200 − 0.46·250 = 85.
-    box = frame(np.array([[270.5, 200.0], [329.5, 200.0]]))
-    assert box == Box(175, 85, 250)
-    # A head turned by 60° shows half the distance: twice the side.
-    assert frame(np.array([[270.5, 200.0], [329.5, 200.0]]), yaw=60.0).size == 500
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (25.0, -5.0, 0.0), (-20.0, 8.0, 12.0)])
+def test_the_square_puts_the_points_where_the_turned_camera_sees_the_mean_head(
+    turn: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.array([30.0, 12.0]) + 150 * pose.project(pose.turned_camera(*turn), mean_head()).numpy()
+    monkeypatch.setattr(align, "look", lambda photo, square, network: Landmarks(points, turn))
+    five, fit = align.locate_head(np.zeros((200, 200, 3), np.uint8), Detection(Square((0.0, 0.0), 1.0)))
+    np.testing.assert_allclose(five, points[:FIVE])
+    assert (fit.left, fit.top, fit.side) == pytest.approx((30, 12, 150), abs=0.5)
+    assert (fit.yaw, fit.pitch, fit.roll) == pytest.approx(turn, abs=0.1)
+    # A detector's own points count instead of the network's: they lie 10 px further to the right here, and so does the square.
+    shifted = points[:FIVE] + np.array([10.0, 0.0])
+    moved, other = align.locate_head(np.zeros((200, 200, 3), np.uint8), Detection(Square((0.0, 0.0), 1.0), shifted))
+    np.testing.assert_allclose(moved, shifted)
+    assert other.left == pytest.approx(40, abs=3)
 
 
-def test_the_average_head_lies_there() -> None:
-    # Pupils of the mean rendered head: (±0.068, 0.023, 0.258).
-    # 0.5 + 4.2647·0.068 / (2.7 − 0.258) = 0.619; 0.5 − 4.2647·0.023 / 2.442 = 0.460.
-    right, down = project(look_at(0.0), (0.068, 0.023, 0.258))
-    assert right - 0.5 == pytest.approx(EYE_DISTANCE / 2, abs=0.003)
-    assert down == pytest.approx(EYES[1], abs=0.003)
+def test_the_unit_of_a_generator() -> None:
+    assert align.unit_of(object()) == 0.42
+    assert align.unit_of(type("Converted", (), {"config": {"metres_per_unit": 0.37}})()) == 0.37
+
+
+def test_another_square_is_seen_by_another_camera() -> None:
+    found = FaceCrop(Box(100, 50, 200), ((170.0, 120.0), (230.0, 120.0)), 20.0, -5.0, 3.0, "yunet", 1, "")
+    same = found.within(Box(100, 50, 200))
+    assert torch.equal(same.camera.to_vector(), found.camera.to_vector())
+    # The photo's pixel (160, 90) is at (0.3, 0.2) of the found square; of (80, 40) + 250 it is at (80 / 250, 50 / 250).
+    moved = found.within(Box(80, 40, 250))
+    point = (0.01, 0.03, 0.2)
+    u, v = project(found.camera, point)
+    there = project(moved.camera, point)
+    assert there == pytest.approx(((100 + 200 * u - 80) / 250, (50 + 200 * v - 40) / 250), abs=1e-5)
+    assert torch.equal(moved.camera.cam2world, found.camera.cam2world) and moved.eyes == found.eyes
+    back = moved.within(Box(100, 50, 200))
+    torch.testing.assert_close(back.camera.to_vector(), found.camera.to_vector())
+    assert found.sizes == (120, 340) == moved.sizes
+    for box in (Box(100, 50, 119), Box(100, 50, 341), Box(201, 50, 200), Box(-1, 50, 200), Box(100, 151, 200)):
+        with pytest.raises(ImageError, match="does not hold the face"):
+            moved.within(box)
+    found.within(Box(200, 150, 200))  # its middle is the corner of the found one
 
 
 def test_a_crop_beyond_the_photo_repeats_its_border() -> None:
@@ -87,39 +117,22 @@ def test_the_camera_can_be_learnt() -> None:
     assert change.grad is not None and bool((change.grad[3:].abs() > 0).all())
 
 
-@pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0.0, 0.0, 0.0), (25.0, 0.0, 0.0), (-15.0, 10.0, 8.0), (10.0, -12.0, -20.0)])
-def test_the_turn_of_a_head_is_read_from_its_landmarks(yaw: float, pitch: float, roll: float) -> None:
-    camera = look_at(yaw, pitch, radius=400.0, pivot=(0.0, 0.0, 0.0), focal=600.0)  # from afar: weak perspective
-    camera = roll_camera(camera, torch.tensor([roll]))
-
-    def at(x: float, spot: tuple[float, float]) -> np.ndarray:
-        return 512 * np.array(project(camera, (0.07 * x, 0.07 * spot[0], 0.07 * spot[1])))
-
-    eyes = np.stack([at(-1, (0, 0)), at(1, (0, 0))])
-    found = align._Found(100.0, eyes, at(0, align.NOSE_TIP), at(0, align.MOUTH))
-    assert align._turn(found) == (pytest.approx(yaw, abs=0.5), pytest.approx(pitch, abs=0.5), pytest.approx(roll, abs=0.5))
-
-
-def test_yunet_rows_are_read_in_their_order() -> None:
-    row = np.array([10, 20, 90, 120, 30, 60, 70, 62, 50, 85, 36, 110, 64, 112, 0.9], dtype=np.float32)
-    found = align._from_yunet(row)
-    assert found.width == 90 and found.eyes.tolist() == [[30, 60], [70, 62]]
-    assert found.nose is not None and found.nose.tolist() == [50, 85]
-    assert found.mouth is not None and found.mouth.tolist() == [50, 111]
-
-
 @pytest.fixture(scope="module")
 def astronaut() -> Image.Image:
     return Image.fromarray(data.astronaut())
 
 
-def test_the_astronaut_is_found_by_the_fallback(astronaut: Image.Image) -> None:
+def test_the_astronauts_points_lie_on_her_face(astronaut: Image.Image) -> None:
     found = find_face(astronaut)
     assert found.detector == "haar" and "fallback" in found.note and found.faces == 1
-    # By eye, her pupils are at about (203, 105) and (249, 107) of 512.
-    assert np.abs(np.array(found.eyes) - [[203, 105], [249, 107]]).max() < 8
-    assert 160 < found.box.size < 240
-    assert -10 < found.roll < 3
+    # By eye: pupils, tip of the nose and corners of the mouth of 512 pixels; she laughs straight into the camera.
+    seen = [[203, 102], [246, 104], [224, 124], [204, 141], [242, 143]]
+    away = np.abs(np.array(found.points) - seen).max(axis=1)
+    # Her pupils are 44 px apart. The tip of her nose is put between the nostrils, lower than where it shines.
+    assert away[[0, 1, 3, 4]].max() < 5 and away[2] < 9
+    assert found.eyes == found.points[:2]
+    assert 150 < found.box.size < 220
+    assert abs(found.yaw) < 8 and abs(found.pitch) < 8 and -10 < found.roll < 3
 
 
 def test_a_small_copy_and_a_tilted_one_are_found(astronaut: Image.Image) -> None:
@@ -127,7 +140,9 @@ def test_a_small_copy_and_a_tilted_one_are_found(astronaut: Image.Image) -> None
     full = find_face(astronaut)
     assert small.box.size == pytest.approx(full.box.size / 2, rel=0.1)
     tilted = find_face(astronaut.rotate(-10, Image.Resampling.BICUBIC, center=(226, 106)))  # clockwise: her left eye comes down
-    assert tilted.roll == pytest.approx(full.roll - 10, abs=5)
+    assert tilted.roll == pytest.approx(full.roll - 10, abs=3)
+    mirrored = find_face(ImageOps.mirror(astronaut))
+    assert mirrored.roll == pytest.approx(-full.roll, abs=2) and mirrored.yaw == pytest.approx(-full.yaw, abs=3)
 
 
 def test_of_two_faces_the_larger_is_taken_and_said(astronaut: Image.Image) -> None:
@@ -139,8 +154,42 @@ def test_of_two_faces_the_larger_is_taken_and_said(astronaut: Image.Image) -> No
     assert found.eyes[0][0] < 300
 
 
-def test_no_face_and_a_tiny_face_are_refused(astronaut: Image.Image) -> None:
+def test_several_faces_of_one_size_are_refused(astronaut: Image.Image) -> None:
+    both = Image.new("RGB", (1024, 512))
+    both.paste(astronaut, (0, 0))
+    both.paste(astronaut, (512, 0))
+    with pytest.raises(FaceNotFoundError, match="2 faces of about the same size"):
+        find_face(both)
+
+
+def test_no_face_and_tiny_faces_are_refused(astronaut: Image.Image) -> None:
     with pytest.raises(FaceNotFoundError, match="No face"):
         find_face(Image.new("RGB", (300, 200), (90, 120, 150)))
-    with pytest.raises(FaceNotFoundError):
-        find_face(astronaut.resize((80, 80)))
+    face = astronaut.crop((141, 21, 308, 188))
+    for side in (40, 60):
+        with pytest.raises(FaceNotFoundError):
+            find_face(face.resize((side, side)))
+    # Found, but with fewer than 80 pixels across the head.
+    with pytest.raises(FaceNotFoundError, match="too small"):
+        find_face(astronaut.resize((200, 200)))
+
+
+def test_profiles_are_refused(astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = 10 + 200 * pose.project(pose.turned_camera(70.0, 0.0, 0.0), mean_head()).numpy()
+    monkeypatch.setattr(align, "look", lambda photo, square, network: Landmarks(points, (70.0, 0.0, 0.0)))
+    with pytest.raises(FaceNotFoundError, match=r"turned too far to the side \(about 70°\)"):
+        find_face(astronaut)
+    monkeypatch.setattr(align, "haar", lambda pixels: [])
+    monkeypatch.setattr(align, "is_profile", lambda pixels: True)
+    with pytest.raises(FaceNotFoundError, match="turned too far to the side: use a photo"):
+        find_face(astronaut)
+
+
+def test_yunets_points_are_used_where_it_was_downloaded(astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    points = np.array([[203, 102], [246, 104], [224, 124], [204, 141], [242, 143]], np.float64)
+    monkeypatch.setattr(align, "yunet_model", lambda: tmp_path)
+    monkeypatch.setattr(align, "yunet", lambda pixels, model: [Detection(Square((224.0, 120.0), 150.0), points / 2)])
+    double = astronaut.resize((2048, 2048))  # looked for at half the size, so the points come back twice as large
+    found = find_face(double)
+    assert found.detector == "yunet" and found.note == ""
+    np.testing.assert_allclose(np.array(found.points), points)
