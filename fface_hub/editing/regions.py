@@ -7,16 +7,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def edited_region(current: Tensor, target: Tensor, dilate: int = 0) -> Tensor:
-    """Where two label maps `[...,h,w]` (int64) differ, bool `[...,h,w]`; grown by `dilate` pixels to all eight sides.
+def edited_region(current: Tensor, target: Tensor) -> Tensor:
+    """Where two label maps `[...,h,w]` (int64) differ, bool `[...,h,w]`: FFaceNeRF's r = 1[argmax of the rendered logits ≠ target]."""
+    return current != target
 
-    FFaceNeRF's r = 1[argmax of the rendered logits ≠ target], undilated.
-    """
-    region = current != target
-    if dilate == 0:
-        return region
-    flat = region.reshape(-1, 1, *region.shape[-2:]).float()
-    return F.max_pool2d(flat, 2 * dilate + 1, stride=1, padding=dilate).reshape(region.shape) > 0
+
+def grown(mask: Tensor, pixels: int) -> Tensor:
+    """`mask [...,h,w]` (bool) and all within `pixels` of it to all eight sides."""
+    flat = mask.reshape(-1, 1, *mask.shape[-2:]).float()
+    return F.max_pool2d(flat, 2 * pixels + 1, stride=1, padding=pixels).reshape(mask.shape) > 0
 
 
 def resize_labels(labels: Tensor, resolution: int) -> Tensor:

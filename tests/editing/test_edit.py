@@ -60,8 +60,9 @@ class BallGenerator(Generator):
     default_camera = look_at(0.0)
 
     def sample(self, count: int, seed: int, truncation: float = 0.7) -> Latents:
-        """Not needed here."""
-        raise NotImplementedError
+        """Faces whose geometry and appearance have nothing in common: there is no basis of both, and free rows move."""
+        rows = torch.randn(count, 3, 4, generator=torch.Generator().manual_seed(seed))
+        return Latents(rows, torch.full((count, 1, 3, 4), 0.3))
 
     def mean_latents(self) -> Latents:
         """A spot in the middle."""
@@ -72,7 +73,9 @@ class BallGenerator(Generator):
         return BallScene(latents)
 
 
-SETTINGS = EditSettings(steps=60, resolution=32, rays=None, coarse=16, fine=16, learning_rate=0.05)
+SETTINGS = EditSettings(
+    steps=60, resolution=32, rays=None, coarse=16, fine=16, free_rate=0.08, prior=0.0, patience=60, preview_every=10, dilate=0, side_rays=0
+)
 FACE = BallGenerator().mean_latents()
 
 
@@ -102,7 +105,7 @@ def test_the_spot_moves_and_grows_to_its_target(rays: int | None) -> None:
     assert iou(result.before.labels[0], target) < 0.8
     assert iou(result.after.labels[0], target) > 0.9
     found = result.latents.geometry[0]
-    assert found[0, :2].tolist() == pytest.approx([0.4, 0.3], abs=0.1)
+    assert found[0, :2].tolist() == pytest.approx([0.4, 0.3], abs=0.12)
     assert found[1, 0].item() == pytest.approx(0.3, abs=0.12)
     assert torch.equal(result.latents.appearance, FACE.appearance)
     assert torch.equal(result.region, result.before.labels[0] != target)
@@ -111,7 +114,7 @@ def test_the_spot_moves_and_grows_to_its_target(rays: int | None) -> None:
 def test_without_overlap_loss() -> None:
     target = labels_of(BallGenerator(), moved(0.4, 0.3, 0.3))
     result = edit(BallGenerator(), FACE, target, settings=replace(SETTINGS, overlap_weight=0.0))
-    assert all(set(losses) == {"loss", "cross_entropy", "image"} for losses in result.losses)
+    assert all(set(losses) == {"loss", "cross_entropy", "region", "image", "prior", "matched"} for losses in result.losses)
     assert iou(result.after.labels[0], target) > iou(result.before.labels[0], target) + 0.1
 
 
@@ -121,7 +124,7 @@ def test_an_empty_edit_returns_the_face_unchanged() -> None:
     assert torch.equal(result.latents.geometry, FACE.geometry)
     assert not result.region.any()
     assert result.losses == []
-    assert steps == []
+    assert steps and all(step.index == 0 and not step.losses for step in steps)  # looked at, and no more
 
 
 def test_only_painted_pixels_are_targets_where_the_original_is_known() -> None:
@@ -150,11 +153,14 @@ def test_the_best_step_is_kept_and_previews_come_as_often_as_asked(rays: int | N
     steps: list[Step] = []
     target = labels_of(BallGenerator(), moved(0.3, 0.0, 0.0))
     # A rate so high that the last step is not the best.
-    settings = replace(SETTINGS, steps=11, learning_rate=0.6, preview_every=4, rays=rays)
+    settings = replace(SETTINGS, steps=11, free_rate=1.5, preview_every=4, rays=rays, backoff=11)
     result = edit(BallGenerator(), FACE, target, settings=settings, callback=steps.append)
-    assert [step.index for step in steps] == list(range(12))
-    first = steps.pop(0)  # when the picture before is there
-    assert first.best is FACE or torch.equal(first.best.geometry, FACE.geometry)
+    ready = next(step for step in steps if step.best is not None)  # when the picture before is there
+    assert ready.index == 0 and torch.equal(ready.best.geometry, FACE.geometry)
+    # Between two steps, and while pictures are made, work asks whether it shall go on.
+    assert {step.index for step in steps if not step.losses} == set(range(12))
+    steps = [step for step in steps if step.losses]
+    assert [step.index for step in steps] == list(range(1, 12))
     losses = [step.losses["loss"] for step in steps]
     assert losses.index(min(losses)) != 10
     assert torch.equal(result.latents.geometry, steps[losses.index(min(losses))].best.geometry)
@@ -170,7 +176,8 @@ def test_cancelling_keeps_the_best() -> None:
     seen: list[Step] = []
 
     def stop(step: Step) -> None:
-        seen.append(step)
+        if step.losses:
+            seen.append(step)
         if step.index == 15:
             raise CancelledError("Stopped.")
 
@@ -178,7 +185,7 @@ def test_cancelling_keeps_the_best() -> None:
     with pytest.raises(CancelledError):
         edit(BallGenerator(), FACE, target, settings=SETTINGS, callback=stop)
     best = seen[-1].best
-    assert len(seen) == 16  # from index 0 on
+    assert len(seen) == 15
     assert iou(labels_of(BallGenerator(), best), target) > iou(labels_of(BallGenerator(), FACE), target)
 
 

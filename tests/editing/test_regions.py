@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fface_hub.editing.regions import edited_region, resize_labels
+from fface_hub.editing.regions import edited_region, grown, resize_labels
 
 
 def test_region_is_where_labels_differ() -> None:
@@ -13,18 +13,18 @@ def test_region_is_where_labels_differ() -> None:
 
 
 def test_dilation_grows_by_one_pixel_to_all_eight_sides() -> None:
-    current = torch.zeros(5, 5, dtype=torch.int64)
-    target = current.clone()
-    target[2, 2] = 1
-    region = edited_region(current, target, dilate=1)
+    mask = torch.zeros(5, 5, dtype=torch.bool)
+    mask[2, 2] = True
+    region = grown(mask, 1)
     assert region.sum() == 9
     assert region[1:4, 1:4].all()
+    assert torch.equal(grown(mask, 0), mask)
 
 
 def test_dilation_stops_at_the_border() -> None:
-    current, target = torch.zeros(1, 3, 3, dtype=torch.int64), torch.zeros(1, 3, 3, dtype=torch.int64)
-    target[0, 0, 0] = 1
-    assert edited_region(current, target, dilate=1).sum() == 4
+    mask = torch.zeros(1, 3, 3, dtype=torch.bool)
+    mask[0, 0, 0] = True
+    assert grown(mask, 1).sum() == 4 and grown(mask, 1).shape == mask.shape
 
 
 def test_resize_takes_the_pixel_under_the_new_centre() -> None:
