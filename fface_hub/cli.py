@@ -1,5 +1,4 @@
-"""The command line: `fface-hub generate | invert | edit | render | samples | adapt | train | benchmark | convert | label | check`, or
-`python -m fface_hub.cli`.
+"""The command line: `fface-hub COMMAND`, or `python -m fface_hub.cli COMMAND`.
 
 Only the grammar is here, and what happens to errors: every mistake of the user is one sentence on stderr and exit code 2; an interrupt
 is 130. The commands themselves are imported when they are asked for, so that `--help` answers at once.
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -17,14 +15,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fface_hub import __version__
-from fface_hub.benchmarks import BENCHMARKS, LEVERS, VARIANTS
+from fface_hub.benchmarks import BENCHMARKS, EDIT_METHODS, INVERT_METHODS, LEVERS, RENDER_SIZES, VARIANTS
 from fface_hub.errors import FFaceError
 
 GENERATOR = "heads-triplane"
 DRAW = "Draw faces from seeds. Each becomes a face folder, which edit and render take: the face, picture.png and labels.png."
+PREPARE = "Crops around faces and their cameras, as dataset.json in EG3D's form, and report.json, which says what was rejected and why."
+PARSE = (
+    "parse: hold the face to labels that a face parser reads in the photo, too (pip install 'fface-hub[parse]', or --parser heads-parser)"
+)
+PHOTO = "a picture, whose largest face is used; several pictures of one person, or a folder of them, give one face"
+TUNING = "retouch: add colours that the generator cannot make; weights: tune its weights to the photo, slower and worse from the side"
+TRANSFER = "Give a face the colours of another, of all of it or of some classes, or the shape of some classes, or make a face in between."
 LEFT_OUT = "learn from all samples but N, report the mIoU on those, keep the best adapter and stop when it is flat (0)"
 SWEEP = "adapt-speed only: also draw cost by samples, classes and mixes into FILE (PNG), and the figures into a .json beside it"
 VARIED = f"among {','.join(VARIANTS)} (all of these), and {','.join(LEVERS)}"
+LIMIT = "adapt: stop after so many fits, 0 only draws what they need (none); edit: so many pairs (all); invert: so many heads (40)"
+METHODS = f"only some methods, of edit {','.join(EDIT_METHODS)}, of invert {','.join(INVERT_METHODS)} (all)"
+RECORDS = "rendered heads to learn from (8192); landmarks (4608), parser (2048), encoder and canonical editor (6144)"
+MEASURED = f"bundled name, org/name on the Hub, or folder ({GENERATOR}); landmarks and parser measure a bundled model of their own"
 VIEWS = ("views", "orbit", "mesh", "labels", "depth", "normals")
 
 
@@ -72,7 +81,11 @@ def _real(low: float, high: float = math.inf) -> Callable[[str], float]:
 
 def _add_common(parser: argparse.ArgumentParser, report: str | None = None, seed: str = "seed of everything random (0)") -> None:
     """Options that every command has; `--json` only where it reports figures."""
-    parser.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU if there is one), cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--dtype", metavar="TYPE", help="numbers of a generator's convolutions: float32, bfloat16, float16 (float32; train: bfloat16)"
+    )
+    parser.add_argument("--memory", metavar="SIZE", help="what rays may take at once, on top of models and pictures, such as 800M (4G)")
     parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help=seed)
     if report is not None:
         parser.add_argument("--json", type=Path, metavar="FILE", help=f"write {report} to FILE")
@@ -96,16 +109,27 @@ def _add_faces(commands: argparse._SubParsersAction) -> None:
     _add_common(parser)
 
     parser = commands.add_parser("invert", help="photo → face folder", description="Find the face of a photo in the generator.")
-    parser.add_argument("photo", type=Path, metavar="PHOTO", help="a picture; the largest face in it is used")
+    parser.add_argument("photo", type=Path, nargs="+", metavar="PHOTO", help=PHOTO)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
     parser.add_argument("--cropped", action="store_true", help="the photo is already a square crop of the face: do not look for it")
-    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws (120)")
-    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free (100)")
-    parser.add_argument(
-        "--tuning-steps", type=_whole(0, 100_000), metavar="N", help="steps on the weights; 0 leaves the generator as it is (160)"
-    )
+    parser.add_argument("--tuning", choices=("retouch", "weights"), default="retouch", help=TUNING)
+    steps = "{} ({}; without an encoder {}; with --tuning weights {})".format
+    what = "steps among the faces the generator draws"
+    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help=steps(what, 30, 100, 120))
+    what = "steps with every style row free"
+    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help=steps(what, 16, 60, 100))
+    what = "steps of the tuning, 0 leaves it out"
+    parser.add_argument("--tuning-steps", type=_whole(0, 100_000), metavar="N", help=steps(what, 20, 40, 160))
+    parser.add_argument("--labels", choices=("parse",), metavar="WAY", help=PARSE)
+    parser.add_argument("--parser", metavar="ID", help="that parser: SegFormer on the Hub, org/name[@revision] (jonathandinu/face-parsing)")
     _add_generator(parser)
     _add_common(parser, "how alike it is and how long it took")
+
+    parser = commands.add_parser("prepare", help="folder of photos → crops and cameras", description=PREPARE)
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder; a sub-folder for each person if there are several")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of crops; a run that was stopped goes on where it was")
+    parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"frame for it: name, org/name or folder ({GENERATOR})")
+    parser.add_argument("--resolution", type=_whole(64, 2048), default=512, metavar="N", help="side of the crops (512)")
 
     parser = commands.add_parser("edit", help="face + painted labels → edited face", description="Move a face until its labels match.")
     parser.add_argument("source", metavar="SOURCE", help="face folder, or a whole number: the face of that seed")
@@ -114,10 +138,23 @@ def _add_faces(commands: argparse._SubParsersAction) -> None:
         "--layout", metavar="NAME", help="layout of LABELS, a published name or layout.json (that of the adapter or generator)"
     )
     parser.add_argument("--over", type=Path, metavar="LABELS", help="the label map that was painted over: only what differs is a target")
-    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="steps of the optimisation (100)")
+    parser.add_argument("--steps", type=_whole(1, 100_000), metavar="N", help="most steps of the optimisation (48), which may end before")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
     _add_generator(parser)
     _add_common(parser, "losses and label agreement")
+
+    parser = commands.add_parser("transfer", help="colours or shape of another face", description=TRANSFER)
+    parser.add_argument("source", metavar="SOURCE", help="face folder, or a whole number: the face of that seed")
+    parser.add_argument("other", metavar="FROM", help="the face to take from, likewise")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--classes", type=_several(str), metavar="NAME,NAME", help="take only the colours of these classes, such as hair,lips"
+    )
+    what.add_argument("--geometry", type=_several(str), metavar="NAME,NAME", help="take the shape of these classes, such as nose: an edit")
+    what.add_argument("--mix", type=_real(0, 1), metavar="X", help="a face in between, in shape and colours: 0 is SOURCE, 1 is FROM")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="face folder to write")
+    _add_generator(parser)
+    _add_common(parser)
 
     parser = commands.add_parser("render", help="face → views, video, mesh, maps", description="Show a face from all sides.")
     parser.add_argument("source", metavar="SOURCE", help="face folder, or a whole number: the face of that seed")
@@ -146,14 +183,14 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     _add_common(parser, "losses and time")
 
     parser = commands.add_parser(
-        "train", help="train a generator on rendered heads", description="Train, or go on with, a bundled generator."
+        "train", help="train on rendered heads", description="Train, or go on with, a bundled model that learns from heads."
     )
-    parser.add_argument("--config", default=GENERATOR, metavar="NAME", help=f"what to train ({GENERATOR})")
+    parser.add_argument("--config", default=GENERATOR, metavar="NAME", help=f"what to train, such as heads-landmarks ({GENERATOR})")
     parser.add_argument(
         "--minutes", type=_real(0.01), required=True, metavar="N", help="how long; a run that was stopped goes on where it was"
     )
     parser.add_argument("--init", metavar="ID", help="start from these weights: bundled name, org/name or folder")
-    parser.add_argument("--heads", type=_whole(1, 900_000), default=8192, metavar="N", help="how many rendered heads to learn from (8192)")
+    parser.add_argument("--heads", type=_whole(1, 900_000), metavar="N", help=RECORDS)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the rendered heads, drawn where missing (OUT/data)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, log, sample sheets and the model")
     _add_common(parser, "the last figures")
@@ -161,14 +198,17 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "benchmark",
         help="measure a model",
-        description="Measure a generator, and print the figures. Most do it on rendered heads and need the heads extra; adapt-speed and "
-        "adapt-layers do not. A run of adapt that was stopped goes on from FILE.progress.jsonl beside its --json; delete that to begin "
-        "anew.",
+        description="Measure a generator, and print the figures. Most do it on rendered heads and need the heads extra; adapt-speed, "
+        "adapt-layers and render do not. A run of adapt, edit or invert that was stopped goes on from FILE.progress.jsonl beside its "
+        "--json, one of encoder-views from the folder FILE.progress; delete that to begin anew. What takes minutes for each face runs on "
+        "the first ones only: in edit on a CPU original and original-no-overlap on six pairs, in invert original, original-posed and "
+        "pivotal on two heads.",
     )
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
-    parser.add_argument("--generator", default=GENERATOR, metavar="ID", help=f"bundled name, org/name on the Hub, or folder ({GENERATOR})")
+    parser.add_argument("--generator", metavar="ID", help=MEASURED)
     parser.add_argument("--sweep", type=Path, metavar="FILE", help=SWEEP)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="adapt and adapt-layers: draw the figures into FILE (PNG)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="adapt, adapt-layers and encoder-views: draw the figures into FILE (PNG)")
+    parser.add_argument("--size", choices=RENDER_SIZES, help="render only: models of the official sizes, or the generator as it is (full)")
     grid = parser.add_argument_group("adapt only")
     grid.add_argument("--layout", metavar="NAME", help="a published name or layout.json that fine-24 merges into (nasal-wing-17)")
     grid.add_argument("--shots", type=_several(_whole(1, 100)), metavar="N,N", help="numbers of samples (1,5,10,20,30)")
@@ -176,7 +216,9 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("--seeds", type=_whole(1, 20), metavar="N", help="seeds of full and original, the others take the first (3)")
     grid.add_argument("--every-seed", action="store_true", default=None, help="the ablations take every seed, too")
     grid.add_argument("--identities", type=_whole(1, 10_000), metavar="N", help="held-out heads to measure on (40)")
-    grid.add_argument("--limit", type=_whole(0), metavar="N", help="stop after so many fits; 0 only draws what they need (none)")
+    parser.add_argument("--limit", type=_whole(0), metavar="N", help=LIMIT)
+    parser.add_argument("--methods", type=_several(str), metavar="NAME,NAME", help=METHODS)
+    parser.add_argument("--gallery", type=Path, metavar="FILE", help="edit only: sheets of all edits, for eyes (.webp is the smallest)")
     _add_common(parser, "the figures", seed="has no effect: a benchmark's faces and cameras are fixed")
 
 
@@ -267,8 +309,8 @@ def _add_samples(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--labels", type=Path, metavar="DIR", help="folder of the label maps (PICTURES, there called NAME_labels.png)")
     parser.add_argument("--layout", metavar="NAME", help=f"{layout} (that of the sample set)")
     parser.add_argument("--cropped", action="store_true", help="photos are square crops of the face already: do not look for it")
-    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws (120)")
-    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free (100)")
+    parser.add_argument("--w-steps", type=_whole(1, 100_000), metavar="N", help="steps among the faces the generator draws (100)")
+    parser.add_argument("--free-steps", type=_whole(0, 100_000), metavar="N", help="steps with every style row free (60)")
     parser.add_argument("--generator", **model)
     parser.add_argument("--resolution", type=_whole(16, 1024), default=128, metavar="N", help="side of the label maps (128)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write, which must hold no set")
@@ -309,7 +351,9 @@ HANDLERS = {
     "generate": "fface_hub.commands.faces",
     "invert": "fface_hub.commands.faces",
     "edit": "fface_hub.commands.faces",
+    "transfer": "fface_hub.commands.transfer",
     "render": "fface_hub.commands.views",
+    "prepare": "fface_hub.commands.photos",
     "samples": "fface_hub.commands.samples",
     "adapt": "fface_hub.commands.models",
     "train": "fface_hub.commands.models",
@@ -326,7 +370,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(words)
     args.words = words
     try:
-        _check_outputs(args)
+        import_module("fface_hub.commands.support").check_outputs(args)
+        if hasattr(args, "device"):
+            args.compute = import_module("fface_hub.compute").Compute.choose(args.device, args.dtype, args.memory).apply()
         getattr(import_module(HANDLERS[args.command]), args.command)(args)
     except FFaceError as error:
         return _complain(str(error))
@@ -336,31 +382,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = f"'{error.filename}': " if error.filename else ""
         return _complain(f"A file or folder cannot be used: {name}{error.strerror or error}.")
-    except MemoryError:
-        return _complain("There is not enough memory: use a smaller --resolution, --grid or --count.")
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not import_module("fface_hub.memory").is_out_of_memory(error):
             raise
-        return _complain("The GPU has not enough memory: use --device cpu, or a smaller --resolution.")
+        return _complain("There is not enough memory: use a smaller --resolution, --grid or --count, or --device cpu in place of a GPU.")
     return 0
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """`FFaceError` if `--out` or `--json` could not be written: better said now than after hours of work that is lost with it."""
-    for option, path, folder in (
-        ("OUT" if args.command == "convert" else "--out", getattr(args, "out", None), True),
-        ("--json", getattr(args, "json", None), False),
-        ("--sweep", getattr(args, "sweep", None), False),
-        ("--plot", getattr(args, "plot", None), False),
-    ):
-        if path is None:
-            continue
-        if path.exists() and path.is_dir() != folder:
-            what, wanted = ("file", "folder") if folder else ("folder", "file")
-            raise FFaceError(f"{option}: '{path}' is a {what}, and the name of a {wanted} is needed.")
-        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
-        if not os.access(nearest, os.W_OK) or not (nearest.is_dir() or nearest == path):
-            raise FFaceError(f"{option}: '{path}' cannot be written, since you may not write into '{nearest}': choose another place.")
 
 
 def _complain(sentence: str) -> int:

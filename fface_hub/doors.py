@@ -1,7 +1,7 @@
 """The three doors through which untrusted bytes enter: one image reader, one weights reader, one strict JSON reader.
 
 Nothing else in the program opens a file that a user or the Hub provided, but for the checkpoints and annotations of others that are being
-converted (`fface_hub.hub.saved`).
+converted (`fface_hub.hub.saved`), and the zips of layouts and painted faces, whose files come to these doors (`space.layout_files`).
 """
 
 from __future__ import annotations

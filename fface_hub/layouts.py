@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fface_hub.errors import LayoutError
+from fface_hub.schema import OUTSIDE_REFERENCE
 
 MAX_CLASSES = 64
 MAX_NAME_LENGTH = 40
@@ -136,6 +137,10 @@ class Layout:
 def _check_name(name: Any, what: str) -> None:
     if not isinstance(name, str) or not name or name != name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise LayoutError(f"A {what} name must be 1 to {MAX_NAME_LENGTH} printable characters, without spaces around them.")
+    if OUTSIDE_REFERENCE.search(name):  # an adapter's config holds it, and points nowhere
+        raise LayoutError(
+            f"The {what} name {name!r} looks like a path or an address: leave out '..', '://', '\\', and a '/' or '~' in front."
+        )
 
 
 _BASE = (

@@ -22,16 +22,22 @@ from torch import Tensor, nn
 
 from fface_hub.doors import read_json, read_tensors
 from fface_hub.errors import FFaceError, ModelError
-from fface_hub.files import replaced_folder, write_tensors
+from fface_hub.files import read_whole, replaced_folder, write_tensors
 from fface_hub.schema import check_arguments
 from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME, Source, is_bundled_name, is_hub_id, locate, model_file
 
 # Where each class lives, so that a config can name it before its module was imported. Nothing outside this table is imported.
 FAMILIES = {
     "Adapter": "fface_hub.adapters.adapter",
+    "CanonicalEditor": "fface_hub.inversion.encoder",
+    "Encoder": "fface_hub.inversion.encoder",
+    "LandmarkNet": "fface_hub.inversion.landmarks",
+    "ParserNet": "fface_hub.trunks",
     "TriplaneGenerator": "fface_hub.generators.triplane",
 }
 REGISTRY: dict[str, type[Model]] = {}
+PRECISIONS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What a model may compute in."""
 
 KindT = TypeVar("KindT")
 
@@ -70,8 +76,8 @@ class Model(ModelMixin, ConfigMixin):
     """Base of generators, adapters and encoders. The constructor's arguments, under `@register_to_config`, are the config.
 
     `model_id` is the bundled name or Hub id it was loaded from (None otherwise). `origin` is None, or for a tuned copy the fingerprint of
-    the published weights it started from. `release` names the official release that the weights were converted from, whose licence they
-    keep. Constructors must not read values of their own tensors: shapes are first checked on the meta device.
+    the published weights it started from. `release` names the official release that the weights were converted from, or learnt from, whose
+    licence they keep. Constructors must not read values of their own tensors: shapes are first checked on the meta device.
     """
 
     config_name = CONFIG_NAME
@@ -110,8 +116,13 @@ class Model(ModelMixin, ConfigMixin):
             self._stamped = (version, fingerprint(state))
         return self._stamped[1]
 
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Hold the weights in `dtype` and compute in it; a class may do so with its large networks only."""
+        self.to(dtype)
+
     def tuned_copy(self) -> Self:
-        """A copy whose weights may be tuned to one face; it keeps this model's fingerprint, so that its adapters still fit.
+        """A copy whose weights may be tuned to one face; it keeps this model's fingerprint, so that its adapters still fit. It lives in
+        this process only: what it learnt is saved with the inversion (`Inversion.save`).
 
         Its parameters ask for gradients even if another thread has this model frozen at the moment.
         """
@@ -140,15 +151,21 @@ class Model(ModelMixin, ConfigMixin):
     ) -> Self:
         """Load a model: a plain name is bundled, `org/name` is on the Hub, anything else is a folder (write `./name` for one beside you).
 
+        `dtype` is what `set_precision` makes of it.
         Asked of a base class, the registered class that the config names is returned. Raises `ModelError` with what to do.
         """
         return load(cls, Source(id, revision, subfolder, variant, token, cache_dir, local_files_only), dtype, device)
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Write config and weights (as `dtype`, or as they are) into `folder` in one step; other files there are kept. `ModelError`."""
+    def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, folder: str | Path, dtype: torch.dtype | None = None, beside: Mapping[str, str] | None = None
+    ) -> None:
+        """Write config and weights (as `dtype`, or as they are), and the texts `beside` (name → text), into `folder` in one step.
+
+        Other files that are there are kept. `ModelError`, also for a tuned copy; then all is as before.
+        """
+        if self.origin is not None:  # in a file, whose it is would be anybody's claim, and its weights hold the likeness of a person
+            raise ModelError("These weights were tuned to one face: save the inversion instead (Inversion.save), or the published model.")
         config: dict[str, Any] = {"_class_name": type(self).__name__, **self.arguments}
-        if self.origin is not None:
-            config["_origin"] = self.origin
         if self.release is not None:
             config["_release"] = self.release
         check_arguments(type(self), config)
@@ -160,6 +177,8 @@ class Model(ModelMixin, ConfigMixin):
             with replaced_folder(folder) as new:
                 (new / CONFIG_NAME).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
                 write_tensors(state, new / WEIGHTS_NAME)
+                for name, text in (beside or {}).items():
+                    (new / name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise ModelError(f"The model cannot be saved to '{folder}' ({error.strerror}): what was there is unchanged.") from error
 
@@ -187,17 +206,22 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> KindT:
     """The model at `source`, which must be a `kind` (a model class, or an abstract one such as `Generator`), in evaluation mode."""
-    folder = locate(source)
-    cls, raw = read_config(folder, source.id)
-    if not issubclass(cls, kind):
-        raise ModelError(
-            f"'{source.id}' is a model of class {cls.__name__}, and one of class {kind.__name__} is needed here: choose another."
-        )
-    arguments = check_arguments(cls, raw)
-    tensors = read_weights(folder, source.weights_name, cls, arguments)
+
+    def read() -> tuple[type[Any], dict[str, Any], dict[str, Any], dict[str, Tensor]]:
+        """The class, its config as it is and as arguments, and the weights, all of one state of the files."""
+        folder = locate(source)
+        cls, raw = read_config(folder, source.id)
+        if not issubclass(cls, kind):
+            raise ModelError(
+                f"'{source.id}' is a model of class {cls.__name__}, and one of class {kind.__name__} is needed here: choose another."
+            )
+        arguments = check_arguments(cls, raw)
+        return cls, raw, arguments, read_weights(folder, source.weights_name, cls, arguments)
+
+    cls, raw, arguments, tensors = read_whole(Path(source.id), read) if isinstance(source.id, str | Path) else read()
     model = build(cls, arguments)
     _fill(model, tensors, dtype)
-    model.origin, model.release = raw.get("_origin"), raw.get("_release")
+    model.release = raw.get("_release")
     model.model_id = source.id if isinstance(source.id, str) and (is_bundled_name(source.id) or is_hub_id(source.id)) else None
     try:
         model.to(device).eval()
@@ -223,19 +247,25 @@ def read_weights(folder: Path, name: str, cls: type[Model], arguments: dict[str,
 
 
 def _fill(model: Model, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """Copy file values into a model of `dtype`; number kinds must agree and nothing may overflow."""
-    if not dtype.is_floating_point:
+    """Copy file values into a model that computes in `dtype`; number kinds must agree and nothing may overflow."""
+    if dtype not in PRECISIONS:
         raise ModelError(f"A model cannot hold its weights as {dtype}: use float32, float16 or bfloat16.")
-    model.to(dtype)
+    model.set_precision(dtype)
     for key, value in model.state_dict().items():
         cast = _cast(tensors[key], dtype)
         if cast.is_floating_point() != value.is_floating_point() or (cast.is_floating_point() and not bool(cast.isfinite().all())):
             raise ModelError(f"The weight {key!r} has values of the wrong kind or too large for {dtype}.")
-        value.copy_(cast)
+        value.copy_(tensors[key])
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def check_generator_id(id: str) -> None:
+    """`ModelError` unless `id`, by which a model calls the generator it belongs to, is a name, `org/name`, or empty for one without."""
+    if id and not is_bundled_name(id) and not is_hub_id(id):
+        raise ModelError(f"The setting 'generator_id' is neither a bundled name nor a Hub id 'org/name': {id[:60]!r}.")
 
 
 def build(cls: type[ModelT], arguments: dict[str, Any]) -> ModelT:

@@ -20,6 +20,7 @@ from fface_hub.editing.edit import EditResult, EditSettings, edit
 from fface_hub.generators.base import Generator, Rendering
 from fface_hub.inversion.inversion import Inversion
 from fface_hub.inversion.invert import InvertSettings, invert
+from fface_hub.inversion.start import bundled_encoder
 from fface_hub.layouts import Layout
 from fface_hub.progress import Callback
 from fface_hub.rendering.renderer import render
@@ -30,12 +31,14 @@ Painter = Callable[[Tensor, Layout], Tensor]
 
 @dataclass(frozen=True)
 class Portrait:
-    """The tour's stations: the photo's `inversion`, the labels that were `seen` and painted on, the `edited` face, its five `views`."""
+    """The tour's stations: the photo's `inversion`, the labels that were `seen` and painted on, the `edited` face, its five `views`; and a
+    `note`, a sentence that says where the inversion started."""
 
     inversion: Inversion
     seen: Rendering
     edited: EditResult
     views: Rendering
+    note: str
 
 
 def edit_portrait(
@@ -59,8 +62,10 @@ def edit_portrait(
         adapter.check(generator)
     layout = generator.layout if adapter is None else adapter.layout
 
-    # The photo: its largest face is found and cut out, then latents, camera and a tuned copy of the generator are sought that show it.
-    inversion = invert(generator, photo, settings=invert_settings, callback=callback)
+    # The photo: its largest face is found and cut out, then latents, camera and a retouch of colours are sought that show it, from what the
+    # bundled encoder sees on, if it was fitted to this generator.
+    encoder, note = bundled_encoder(generator)
+    inversion = invert(generator, photo, settings=invert_settings, callback=callback, encoder=encoder)
 
     # The scene knows every point of the face; rendered by the photo's camera it gives the labels to paint on.
     seen = render(inversion.scene(), inversion.camera, resolution, adapter=adapter)
@@ -71,4 +76,4 @@ def edit_portrait(
 
     # The same scene function at the new latents, seen from yaw −30°, −15°, 0, 15°, 30°.
     views = render(inversion.scene(edited.latents), orbit(5), resolution, adapter=adapter)
-    return Portrait(inversion, seen, edited, views)
+    return Portrait(inversion, seen, edited, views, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from fface_hub.errors import FFaceError, ModelError
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
     from fface_hub.sources import Source
 
 # Seconds without any answer after which a connection counts as dead. Long, so that a slow network is not cut short.
@@ -43,10 +45,10 @@ class UnreachableError(ModelError):
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a repository at one `commit`: name → bytes."""
+    """The files of a repository at one `commit`: name → bytes, None where the Hub does not say."""
 
     commit: str
-    sizes: dict[str, int]
+    sizes: dict[str, int | None]
 
 
 def listing(source: Source) -> Listing:
@@ -59,19 +61,20 @@ def listing(source: Source) -> Listing:
     with hub_errors(id, "load", kind):  # this request is the only one that the client does not repeat when the connection is refused
         timeout: Any = (CONNECTING, PATIENCE, PATIENCE, CONNECTING)  # to connect, read, write, and get a connection of the pool
         info = ask(id, revision=source.revision, timeout=timeout, files_metadata=True)
-    return Listing(info.sha or source.revision or "main", {file.rfilename: file.size or 0 for file in info.siblings or []})
+    return Listing(info.sha or source.revision or "main", {file.rfilename: file.size for file in info.siblings or []})
 
 
-def fetch(source: Source, names: list[str]) -> Path:
-    """Folder of the cached snapshot of a Hub repository with exactly the files `names` (of the subfolder) in it, all of one commit.
+def fetch(source: Source, names: list[str], further: Callable[[Path], list[str]] | None = None) -> Path:
+    """Folder of the cached snapshot of a Hub repository with exactly the files `names` (of the subfolder) in it, all of one commit; and
+    with those that `further` names when it sees the folder.
 
     Without a connection the version that was fetched last is taken; if there is none, this fails at once. Raises `ModelError`.
     """
     from huggingface_hub import hf_hub_download
 
     id, kind = str(source.id), source.kind
-    paths = [str(PurePosixPath(source.subfolder or "", name)) for name in names]
-    cached = _cached(source, paths)
+    paths = _paths(source, names)
+    cached = _whole(source, paths, further)
     if cached is not None and (source.local_files_only or cached.name == source.revision):
         return cached
     if source.local_files_only:
@@ -84,17 +87,27 @@ def fetch(source: Source, names: list[str]) -> Path:
         return cached
     if cached is not None and cached.name == found.commit:
         return cached
-    _check_listed(id, kind, paths, found.sizes)
     _be_patient()
     options = {"repo_type": kind, "cache_dir": source.cache_dir, "token": source.token, "etag_timeout": PATIENCE}
+
+    def download(paths: list[str]) -> Path:
+        _check_listed(id, kind, paths, found.sizes)
+        files = [hf_hub_download(id, path, revision=found.commit, **options) for path in paths]
+        return _root(files[-1], paths[-1])
+
     with hub_errors(id, "load", kind):
-        file = ""
-        for path in paths:
-            file = hf_hub_download(id, path, revision=found.commit, **options)
+        folder = download(paths)
+        if further is not None:
+            download([*paths, *_paths(source, further(folder / (source.subfolder or "")))])
         if source.revision != found.commit:
             # Notes what the branch or tag means now. Last, so that an update that is cut short leaves the version before it in reach.
             hf_hub_download(id, paths[0], revision=source.revision, **options)
-    return _root(file, paths[-1])
+    return folder
+
+
+def _paths(source: Source, names: list[str]) -> list[str]:
+    """Files of the subfolder as files of the repository."""
+    return [str(PurePosixPath(source.subfolder or "", name)) for name in names]
 
 
 def _be_patient() -> None:
@@ -110,6 +123,18 @@ def _root(file: str, path: str) -> Path:
     return Path(file).parents[len(PurePosixPath(path).parts) - 1]
 
 
+def _whole(source: Source, paths: list[str], further: Callable[[Path], list[str]] | None) -> Path | None:
+    """The snapshot folder of an earlier download that has all `paths` and what `further` names, or None."""
+    folder = _cached(source, paths)
+    if folder is None or further is None:
+        return folder
+    try:
+        more = further(folder / (source.subfolder or ""))
+    except FFaceError:
+        return folder  # it is there, but not of the form: who reads it says so
+    return _cached(source, [*paths, *_paths(source, more)])
+
+
 def _cached(source: Source, paths: list[str]) -> Path | None:
     """The snapshot folder of an earlier download that has all `paths`, or None."""
     from huggingface_hub import try_to_load_from_cache
@@ -118,8 +143,8 @@ def _cached(source: Source, paths: list[str]) -> Path | None:
     return _root(found[0], paths[0]) if isinstance(found[0], str) and all(isinstance(file, str) for file in found) else None
 
 
-def _check_listed(id: str, kind: Kind, paths: list[str], sizes: dict[str, int]) -> None:
-    """`ModelError` unless the repository has all `paths` and they are not too large; pickled weights are named as what they are."""
+def _check_listed(id: str, kind: Kind, paths: list[str], sizes: Mapping[str, int | None]) -> None:
+    """`ModelError` unless the repository has all `paths` and says that they are not too large; pickled weights are named as such."""
     if missing := [path for path in paths if path not in sizes]:
         pickles = sorted(name for name in sizes if name.endswith(PICKLE_SUFFIXES))
         if pickles and kind == "model":
@@ -128,11 +153,27 @@ def _check_listed(id: str, kind: Kind, paths: list[str], sizes: dict[str, int]) 
                 f"pickled files can run code: ask its author for safetensors. {CONVERT}"
             )
         raise ModelError(f"The repository '{id}' has no file '{missing[0]}': it does not hold a {NOUNS[kind]} of this program.")
-    if (total := sum(sizes[path] for path in paths)) > MAX_DOWNLOAD:
+    if unknown := [path for path in paths if sizes[path] is None]:
+        raise ModelError(f"The Hub does not say how large '{unknown[0]}' of '{id}' is, so it is not downloaded: try again later.")
+    if (total := sum(sizes[path] or 0 for path in paths)) > MAX_DOWNLOAD:
         raise ModelError(
             f"The {NOUNS[kind]} '{id}' on the Hub is {total / 1e9:.1f} GB large, and at most {MAX_DOWNLOAD / 1e9:.0f} GB are downloaded: "
             "if you trust it, fetch it with 'hf download' and give its folder."
         )
+
+
+def ready_repository(api: HfApi, id: str, private: bool | None, revision: str | None, kind: Kind = "model") -> str:
+    """Create the repository `id` and its branch `revision` where they are missing; its URL. `ModelError` for a public one that is to be
+    private: the Hub leaves what is there as visible as it is."""
+    url = api.create_repo(id, repo_type=kind, private=private, exist_ok=True)
+    if private and not api.repo_info(id, repo_type=kind).private:
+        raise ModelError(
+            f"The {NOUNS[kind]} '{id}' is public on the Hub, and nothing was uploaded, since it is to be private: make it private in its "
+            "settings there, or choose another name."
+        )
+    if revision is not None:
+        api.create_branch(id, repo_type=kind, branch=revision, exist_ok=True)
+    return str(url)
 
 
 @contextmanager

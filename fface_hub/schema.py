@@ -11,10 +11,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fface_hub.errors import FFaceError, ModelError
 
-_OUTSIDE_REFERENCE = re.compile(r"://|\\|\.\.|^[/~]|^[A-Za-z]:")
-_PRIVATE_KEYS = {"_class_name", "_diffusers_version", "_origin", "_release"}
+OUTSIDE_REFERENCE = re.compile(r"://|\\|\.\.|^[/~]|^[A-Za-z]:")
+_PRIVATE_KEYS = {"_class_name", "_diffusers_version", "_release"}
 RELEASES = ("eg3d", "nerffaceediting", "ffacenerf")
-"""Published releases that weights may have been converted from, which decides on their licence (see `fface_hub.hub.releases`)."""
+"""Published releases that weights may have been converted or learnt from, which decides on their licence (see `fface_hub.hub.releases`)."""
 
 
 def check_arguments(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,8 +30,6 @@ def check_arguments(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(f"The config lacks the setting {missing[0]!r} of {cls.__name__}.")
     if config.get("_class_name", cls.__name__) != cls.__name__:
         raise ModelError(f"The config is for the class {str(config['_class_name'])[:60]!r}, not {cls.__name__}.")
-    if (origin := config.get("_origin")) is not None and not (isinstance(origin, str) and re.fullmatch("[0-9a-f]{64}", origin)):
-        raise ModelError("The config's '_origin' must be a fingerprint of 64 hexadecimal digits.")
     if config.get("_release") not in (None, *RELEASES):
         raise ModelError(f"The config's '_release' must be one of {', '.join(RELEASES)}.")
     for key in ("_diffusers_version", "_use_default_values"):  # read by nothing here, but a config points nowhere
@@ -64,7 +62,7 @@ def _check_value(value: Any, where: str) -> None:
     elif isinstance(value, str):
         if len(value) > 100 or not value.isprintable():
             fault = "is longer than 100 characters or not printable"
-        elif _OUTSIDE_REFERENCE.search(value):
+        elif OUTSIDE_REFERENCE.search(value):
             fault = "looks like a path or URL, which a config must not hold"
     elif isinstance(value, int | float):
         fault = None if math.isfinite(value) and abs(value) <= 2**24 else "is not a number of sensible size"

@@ -14,8 +14,10 @@ from fface_hub.remote import CONVERT, PICKLE_SUFFIXES, Kind, fetch
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+CARD_NAME = "README.md"
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+_TOKEN = re.compile(r"[!-~]{1,1000}")
 _SEGMENTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,60}){0,3}")
 
 
@@ -56,14 +58,32 @@ def is_bundled_name(name: str) -> bool:
 
 
 def check_parts(source: Source) -> None:
-    """`ModelError` unless revision, subfolder and variant have the form of such."""
+    """`ModelError` unless revision, subfolder, variant and token have the form of such, and a revision is asked of what has some."""
+    if not isinstance(source.id, str | Path):
+        raise ModelError(f"{str(source.id)[:80]!r} is not the name of a model: give a bundled name, a Hub id 'org/name' or a folder.")
     for what, value, pattern in (
         ("revision", source.revision, _SEGMENTS),
         ("subfolder", source.subfolder, _SEGMENTS),
         ("variant", source.variant, _PLAIN_NAME),
     ):
-        if value is not None and (not pattern.fullmatch(value) or ".." in value):
-            raise ModelError(f"{value[:60]!r} is not a valid {what}: use letters, digits, '.', '_' and '-'.")
+        if value is not None and (not isinstance(value, str) or not pattern.fullmatch(value) or ".." in value):
+            raise ModelError(f"{str(value)[:60]!r} is not a valid {what}: use letters, digits, '.', '_' and '-'.")
+    if source.revision is not None and not (isinstance(source.id, str) and is_hub_id(source.id)):
+        raise ModelError(f"'{str(source.id)[-80:]}' is not on the Hub, and only what is there has revisions: leave the revision out.")
+    check_token(source.token)
+
+
+def check_token(token: str | bool | None) -> None:
+    """`ModelError` for a token that cannot be one: the client would send it again and again before it says that the Hub is out of reach."""
+    if isinstance(token, str) and not _TOKEN.fullmatch(token):
+        raise ModelError("The access token holds spaces, line breaks or other characters that none has: copy it again, without them.")
+
+
+def check_target(repo_id: str, revision: str | None, token: str | bool | None) -> None:
+    """`ModelError` unless something may be pushed to this branch `revision` of the repository `repo_id`, by its form."""
+    if not is_hub_id(repo_id):
+        raise ModelError(f"'{repo_id[:80]}' is not a valid Hub id: write it as 'org/name'.")
+    check_parts(Source(repo_id, revision, token=token))
 
 
 def locate(source: Source) -> Path:

@@ -34,17 +34,18 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextmanager
-def served(command: Callable[[int], list[str]], log_file: Path, **environment: str) -> Iterator[str]:
-    """The address of what `command(port)` serves, from when it answers; the process ends with the block."""
+def served(command: Callable[[int], list[str]], log_file: Path, port: int = 0, **environment: str) -> Iterator[str]:
+    """The address of what `command(port)` serves (on a free port, if none is given); the process ends with the block."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     known = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1", **environment}
     with log_file.open("w+") as log:
         process = subprocess.Popen(command(port), cwd=ROOT, env=known, stdout=log, stderr=subprocess.STDOUT)
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 300
             while True:
                 try:
                     urllib.request.urlopen(url, timeout=2).read()
@@ -60,17 +61,34 @@ def served(command: Callable[[int], list[str]], log_file: Path, **environment: s
             process.wait(20)
 
 
+_RUNNING: list[Any] = []
+
+
 @contextmanager
-def browser(profile: Path, height: int) -> Iterator[Any]:
-    """A Chromium of 1,440 × `height` pixels (Playwright's browser context)."""
+def _playwright() -> Iterator[Any]:
+    """Playwright; the one that runs already if there is one, since it does not run twice in a thread."""
     from playwright.sync_api import sync_playwright
 
+    if _RUNNING:
+        yield _RUNNING[0]
+        return
     with sync_playwright() as playwright:
+        _RUNNING.append(playwright)
+        try:
+            yield playwright
+        finally:
+            _RUNNING.clear()
+
+
+@contextmanager
+def browser(profile: Path, height: int, width: int = 1440) -> Iterator[Any]:
+    """A Chromium of `width` × `height` pixels (Playwright's browser context)."""
+    with _playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=CHROMIUM or "/usr/bin/chromium",
             args=FLAGS,
-            viewport={"width": 1440, "height": height},
+            viewport={"width": width, "height": height},
             accept_downloads=True,
         )
         yield context

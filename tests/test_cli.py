@@ -21,6 +21,7 @@ from fface_hub.adapters.plan import FitSettings
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.benchmarks import adapt_speed
 from fface_hub.benchmarks.adapt import Grid
+from fface_hub.benchmarks.edit import Plan
 from fface_hub.cameras import look_at
 from fface_hub.cli import main
 from fface_hub.commands import faces
@@ -34,6 +35,9 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import BASE_15, EYES_19, LabelClass, Layout
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
+from fface_hub.training.encoder import HEADS_EDITOR, HEADS_ENCODER
+from fface_hub.training.landmarks import HEADS_LANDMARKS
+from fface_hub.training.parser import HEADS_PARSER
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--device", "cpu", "--resolution", "16"]
@@ -113,7 +117,8 @@ def test_invert_then_edit(model: str, tmp_path: Path, capsys: pytest.CaptureFixt
     before, after = (Latents.load(folder / "latents.safetensors") for folder in (face, edited))
     assert not torch.equal(before.geometry, after.geometry) and torch.equal(before.appearance, after.appearance)
     assert (edited / "tuning.safetensors").read_bytes() == (face / "tuning.safetensors").read_bytes()
-    assert "painted pixels have their new label" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "another generator: the edit starts from the face as it is" in said and "painted pixels have their new label" in said
 
 
 def test_a_broken_edit_leaves_what_it_had_reached(
@@ -267,7 +272,7 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "Stopped" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["generate", "invert", "edit", "render", "adapt", "train", "benchmark"])
+@pytest.mark.parametrize("command", ["generate", "invert", "edit", "transfer", "render", "adapt", "train", "benchmark"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -315,6 +320,54 @@ def test_a_grid_of_fits_is_asked_for_by_options(
     assert "--shots is for the benchmark adapt:" in refused(["benchmark", "fidelity", "--generator", model, "--shots", "5"], capsys)
 
 
+def test_edits_are_measured_in_parts(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run(generator: Generator, callback: object, **options: Any) -> dict[str, Any]:
+        asked.update(options)
+        return {"methods": {"oracle": {"region_iou": 0.5}}, "pairs": 3}
+
+    monkeypatch.setattr(benchmarks, "import_module", lambda name: SimpleNamespace(run=run))
+    base = ["benchmark", "edit", "--generator", model, "--device", "cpu"]
+    words = [*base, "--limit", "3", "--methods", "no-edit,oracle", "--json", str(tmp_path / "f.json"), "--gallery", str(tmp_path / "g.jpg")]
+    assert main(words) == 0
+    assert asked["plan"] == Plan(("no-edit", "oracle"), 3) and asked["gallery"] == tmp_path / "g.jpg"
+    assert asked["progress_file"] == tmp_path / "f.json.progress.jsonl"
+    assert json.loads((tmp_path / "f.json").read_text())["command"] == shlex.join(["fface-hub", *words])
+    assert "method oracle  region_iou 0.5000\npairs: 3\n" in capsys.readouterr().out
+    assert "no method 'best'" in refused([*base, "--methods", "best"], capsys)
+    assert "at least one pair" in refused([*base, "--limit", "0"], capsys)
+    assert "ending in .webp" in refused([*base, "--gallery", "sheet.pdf"], capsys)
+    assert "--gallery is for the benchmark edit:" in refused(["benchmark", "adapt", "--generator", model, "--gallery", "g.jpg"], capsys)
+
+
+def test_rendering_is_measured_at_a_size(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run(generator: Generator, callback: object, **options: Any) -> dict[str, Any]:
+        asked.append(options)
+        return {"frame_ratio": 4.5}
+
+    monkeypatch.setattr(benchmarks, "import_module", lambda name: SimpleNamespace(run=run))
+    words = ["benchmark", "render", "--generator", model, "--device", "cpu", "--json", str(tmp_path / "f.json")]
+    assert main(words) == 0 and main([*words, "--size", "demo"]) == 0
+    assert asked == [{}, {"size": "demo"}]
+    told = json.loads((tmp_path / "f.json").read_text())
+    assert told["frame_ratio"] == 4.5 and told["command"] == shlex.join(["fface-hub", *words, "--size", "demo"])
+    assert "invalid choice" in refused([*words, "--size", "large"], capsys)
+    assert "--size is for the benchmark render:" in refused(["benchmark", "fidelity", "--generator", model, "--size", "demo"], capsys)
+
+
+def test_what_measures_a_bundled_network_takes_no_generator(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("landmarks", "parser"):
+        said = refused(["benchmark", name, "--generator", model, "--device", "cpu"], capsys)
+        assert f"measures heads-{name}: leave out --generator." in said
+
+
 def test_the_module_runs_as_a_program() -> None:
     result = subprocess.run([sys.executable, "-m", "fface_hub.cli", "generate"], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 2 and result.stderr.startswith("fface-hub generate: the following arguments are required: --out")
@@ -323,12 +376,17 @@ def test_the_module_runs_as_a_program() -> None:
 def test_help_states_the_steps_that_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
     def told(command: str) -> str:
         with pytest.raises(SystemExit):
-            main([command, "--help"])
+            main([*command.split(), "--help"])
         return " ".join(capsys.readouterr().out.split())
 
-    invert, edit = InvertSettings(), EditSettings()
-    for steps in (invert.w_steps, invert.free_steps, invert.tuning_steps):
-        assert f"({steps})" in told("invert")
-    assert f"steps of the optimisation ({edit.steps})" in told("edit")
+    invert, longer, weights, edit = InvertSettings(), InvertSettings.longer(), InvertSettings.pivotal(), EditSettings()
+    for name in ("w_steps", "free_steps", "tuning_steps"):
+        few, more, most = (getattr(settings, name) for settings in (invert, longer, weights))
+        assert f"({few}; without an encoder {more}; with --tuning weights {most})" in told("invert")
+    assert f"draws ({longer.w_steps})" in " ".join(told("samples import").split())
+    assert f"most steps of the optimisation ({edit.steps})" in told("edit")
     assert f"steps ({FitSettings().steps}, with --reference {FitSettings.original().steps})" in told("adapt")
     assert f"({ShardSettings().heads})" in told("train")
+    heads = [config.data.heads for config in (HEADS_LANDMARKS, HEADS_PARSER, HEADS_ENCODER)]
+    assert "landmarks ({}), parser ({}), encoder and canonical editor ({})".format(*heads) in told("train")
+    assert HEADS_EDITOR.data == HEADS_ENCODER.data

@@ -54,10 +54,10 @@ def picture() -> Image.Image:
 
 
 def test_a_huge_picture_is_refused_from_its_header() -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # the work, whatever else the machine does
     with pytest.raises(ImageError, match="too large: at most 50 million"):
         read_image(bomb(30_000))
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize("side", [7100, 100_000])

@@ -67,6 +67,9 @@ def test_a_layout_survives_its_json_form() -> None:
         ([LabelClass("a\nb", (1, 1, 1))], "printable"),
         ([LabelClass("nose", (1, 1, 1)), LabelClass("nose ", (2, 2, 2))], "without spaces"),
         ([LabelClass("n" * 41, (1, 1, 1))], "1 to 40"),
+        ([LabelClass("L:eye", (1, 1, 1))], "looks like a path"),  # no adapter of it could be saved
+        ([LabelClass("wait..", (1, 1, 1))], "looks like a path"),
+        ([LabelClass("a\\b", (1, 1, 1))], "looks like a path"),
         ([LabelClass("a", (1, 1, 1), "b"), LabelClass("b", (2, 2, 2), "a")], "ring"),
         ([LabelClass("a", (1, 1, 1), "a")], "ring"),
         ([LabelClass(f"c{i}", (i // 256, i % 256, 1)) for i in range(300)], "between 1 and 64"),

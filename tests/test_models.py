@@ -15,6 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fface_hub import models
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator
@@ -121,9 +122,10 @@ def test_fingerprints_follow_training_and_tuned_copies_keep_their_origins(model:
     optimiser.step()
     assert not torch.equal(tuned.linear.weight, model.linear.weight)
     assert tuned.fingerprint == published == model.fingerprint
-    tuned.save_pretrained(folder)
-    again = TinyModel.from_pretrained(folder)
-    assert again.origin == again.fingerprint == published != fingerprint(again.state_dict())
+    before = (folder / WEIGHTS_NAME).read_bytes()
+    with pytest.raises(ModelError, match="tuned to one face: save the inversion"):
+        tuned.save_pretrained(folder)
+    assert (folder / WEIGHTS_NAME).read_bytes() == before
     with torch.no_grad():
         model.linear.weight += 1
     assert model.fingerprint == fingerprint(model.state_dict()) != published
@@ -174,7 +176,7 @@ def test_the_registry_is_closed(folder: Path) -> None:
         ({"extra": {"deep": [{"path": "//host/x"}]}}, "path or URL"),
         ({"extra": {"_target_": "os.system"}}, "not allowed: '_target_'"),
         ({"axes": ["xy"] * 5000}, "too many"),
-        ({"_origin": "x"}, "64 hexadecimal"),
+        ({"_origin": "0" * 64}, "does not know: '_origin'"),  # nobody says what the weights stand for
     ],
 )
 def test_configs_have_a_closed_schema(folder: Path, settings: dict[str, Any], message: str) -> None:
@@ -221,6 +223,48 @@ def test_a_device_that_is_not_there_is_told(folder: Path) -> None:
     for device in ("cuda:99", "toaster"):
         with pytest.raises(ModelError, match=f"cannot be put on the device '{device}'"):
             TinyModel.from_pretrained(folder, device=device)
+
+
+def test_only_some_types_can_be_computed_in(folder: Path) -> None:
+    for dtype in (torch.int8, torch.complex64, torch.float8_e4m3fn, "float16", None):
+        with pytest.raises(ModelError, match="use float32, float16 or bfloat16"):
+            TinyModel.from_pretrained(folder, dtype=dtype)  # type: ignore[arg-type]
+
+
+def test_a_model_is_not_saved_where_it_cannot_be(model: TinyModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place, why in (("", "you work in"), (".", "you work in"), ("/", "you work in"), ("a\0b", "no folder can have this name")):
+        with pytest.raises(ModelError, match=f"{why}.*what was there is unchanged"):
+            model.save_pretrained(place)
+    with pytest.raises(ModelError, match="Not a directory"):
+        model.save_pretrained(folder / "config.json")
+    assert os.listdir(tmp_path) == ["tiny"]
+
+
+@pytest.mark.parametrize("width", [5, 6])
+def test_a_model_that_is_replaced_while_it_is_read_is_read_anew(
+    width: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between config and weights another model takes its place, of the same shapes or of others."""
+    other, read, saved = TinyModel(width=width, scale=0.25), models.read_weights, []
+    with torch.no_grad():
+        other.mean += 3
+
+    def late(*arguments: Any) -> dict[str, torch.Tensor]:
+        if not saved:
+            saved.append(other.save_pretrained(folder))
+        return read(*arguments)
+
+    monkeypatch.setattr(models, "read_weights", late)
+    found = TinyModel.from_pretrained(folder)
+    assert saved and found.fingerprint == other.fingerprint and found.arguments["scale"] == 0.25
+
+
+def test_texts_are_saved_in_the_same_step(model: TinyModel, folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    model.save_pretrained(folder, beside={"README.md": "card"})
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", WEIGHTS_NAME, "notes.txt"]
+    assert (folder / "README.md").read_text() == "card" and (folder / "notes.txt").read_text() == "mine"
 
 
 def test_a_model_with_values_that_are_no_json_is_not_saved(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.generators.stylegan import FullyConnected
 from fface_hub.layouts import Layout
-from fface_hub.models import Model, register
+from fface_hub.models import Model, check_generator_id, register
 
 FRONTAL = (0.0, 0.0, -1.0)
 """Unit direction in which the frontal camera looks."""
@@ -54,6 +54,7 @@ class Adapter(Model):
     def check_config(cls, config: dict[str, Any]) -> None:
         """`LayoutError` for the layout, `ModelError` for sizes out of range."""
         Layout.from_dict(config["layout"])
+        check_generator_id(config["generator_id"])
         sizes = [config.get(name, 1) for name in ("feature_channels", "geometry_channels", "hidden")]
         if not all(1 <= size <= MAX_CHANNELS for size in sizes):
             raise ModelError(f"An adapter's channel counts must lie between 1 and {MAX_CHANNELS}, not {sizes}.")
@@ -63,7 +64,15 @@ class Adapter(Model):
         `directions`, broadcastable to `[...,3]`.
 
         Labels may lean on the view, and few-shot fits see few views; no direction stands for the frontal one: a labelling of the volume.
+        Raises `ModelError` if the scene has other numbers of them: a stranger's adapter can name any generator.
         """
+        counts = features.shape[-1], geometry.shape[-1]
+        wanted = self.config["feature_channels"], self.config["geometry_channels"]
+        if counts != wanted:
+            raise ModelError(
+                f"The adapter for layout '{self.layout.name}' reads {wanted[0]} features and {wanted[1]} geometry channels where this "
+                f"generator has {counts[0]} and {counts[1]}: it was not fitted on it, whatever it says."
+            )
         if directions is None:
             directions = features.new_tensor(FRONTAL)
         activated = F.softplus(torch.cat([features, geometry], dim=-1))

@@ -7,7 +7,7 @@ labels cost the adapter's own small network: no backbone, no planes, no sorting.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,8 +20,9 @@ from fface_hub.cameras import Camera
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
+from fface_hub.memory import in_parts
 from fface_hub.progress import check_finite
-from fface_hub.rendering.renderer import CHUNKS, Relabel, march
+from fface_hub.rendering.renderer import CHUNKS, Relabel, bytes_per_ray, march
 from fface_hub.rendering.sampling import Sampling
 
 LIMIT = 1_500_000_000
@@ -86,18 +87,10 @@ class RayCache:
         blocks: list[tuple[Tensor, ...]] = []
         features, size = 0, 0
         for number in range(len(views)):
-            view = torch.tensor([number], device=views.pixels.device)
-            scene = generator.scene(views.latents[number])
-            origins, directions = views.rays(view)
-            step = CHUNKS.get(scene.device.type, 32768)
-            for origin, direction in zip(origins.split(step, 1), directions.split(step, 1), strict=True):
-                samples, _, weights = march(scene, origin, direction, sampling or Sampling())
-                check_finite(weights, f"The look at view {number + 1}")
-                keep, features = weights > epsilon, samples.features.shape[-1]
-                parts = (samples.features[keep], samples.density[keep][:, None], samples.logits[keep])
-                empty = (1 - weights.sum(-1)) * scene.empty_logit
-                blocks.append((torch.cat(parts, dim=-1).to(dtype), weights[keep], keep.sum(-1)[0], direction[0], empty[0]))
-                size += sum(block.nbytes for block in blocks[-1])
+            for found, geometry, *block in _look_at(generator, views, number, sampling or Sampling(), epsilon):
+                features = found.shape[1]
+                blocks.append((torch.cat([found, geometry], dim=1).to(dtype), *block))
+                size += sum(part.nbytes for part in blocks[-1])
                 if callback is not None:
                     callback(size)
             _check_size(size * len(views) / (number + 1), limit)
@@ -135,6 +128,24 @@ class RayCache:
 def own_logits(features: Tensor, geometry: Tensor, directions: Tensor) -> Tensor:
     """The generator's own labelling, as an adapter would give it."""
     return geometry[..., 1:]
+
+
+def _look_at(generator: Generator, views: Views, number: int, sampling: Sampling, epsilon: float) -> Iterator[tuple[Tensor, ...]]:
+    """One view, some rays after others: features, geometry, weights, samples per ray, directions and the background's logit."""
+    scene = generator.scene(views.latents[number])
+    origins, directions = views.rays(torch.tensor([number], device=views.pixels.device))
+    drawn = sampling.drawn(directions)
+
+    def work(window: slice) -> tuple[Tensor, ...]:
+        """Some rays of the view."""
+        samples, _, weights = march(scene, origins[:, window], directions[:, window], drawn.part(window))
+        check_finite(weights, f"The look at view {number + 1}")
+        keep = weights > epsilon
+        geometry = torch.cat([samples.density[keep][:, None], samples.logits[keep]], dim=1)
+        empty = (1 - weights.sum(-1)) * scene.empty_logit
+        return samples.features[keep], geometry, weights[keep], keep.sum(-1)[0], directions[0, window], empty[0]
+
+    return in_parts(work, origins.shape[1], bytes_per_ray(scene, drawn), CHUNKS.get(scene.device.type))
 
 
 def _check_size(size: float, limit: int) -> None:

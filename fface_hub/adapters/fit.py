@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,9 +23,10 @@ from fface_hub.generators.base import Generator
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.losses import cross_entropy, dice_overlap
+from fface_hub.memory import with_less_memory
 from fface_hub.metrics import mean_iou
 from fface_hub.progress import Callback, Step, between, check_finite, check_gradients, frozen
-from fface_hub.rendering.renderer import CHUNKS, Relabel, render_rays
+from fface_hub.rendering.renderer import Relabel, render_rays
 from fface_hub.rendering.views import labels_to_image
 
 MEASURE_EVERY = 50
@@ -87,7 +89,7 @@ class _Cached:
 
 
 class _Rendered:
-    """Logits from the renderer. One picture at a time, in chunks: what has to be kept for the gradients is large enough like that."""
+    """Logits from the renderer. One picture at a time: what has to be kept for the gradients is large enough like that."""
 
     at_once = 1
 
@@ -99,9 +101,7 @@ class _Rendered:
         with torch.no_grad():
             scene = self.generator.scene(self.views.latents[views])
             origins, directions = self.views.rays(views, picks)
-        step = CHUNKS.get(scene.device.type, 32768)
-        chunks = zip(origins.split(step, dim=1), directions.split(step, dim=1), strict=True)
-        return torch.cat([render_rays(scene, o, d, self.sampling, adapter=adapter, color=False).logits for o, d in chunks], dim=1)
+        return render_rays(scene, origins, directions, self.sampling, adapter=adapter, color=False).logits
 
 
 class _Judge:
@@ -223,8 +223,7 @@ def _train(
     batches = training.batches(settings, random)
     for index in range(1, settings.steps + 1):
         overlap = settings.objective.overlap_weight if index > settings.objective.overlap_start * settings.steps else 0.0
-        optimiser.zero_grad(set_to_none=True)
-        losses = _backward(learner, look, training, next(batches), overlap)
+        losses = with_less_memory(partial(_backward, learner, look, training, next(batches), overlap))
         if teacher is not None:
             losses["distillation"] = teacher.backward(learner, random)
             losses["loss"] += teacher.weight * losses["distillation"]
@@ -255,7 +254,9 @@ def _pull_back(learner: Learner, origins: list[Tensor], share: float) -> None:
 
 
 def _backward(learner: Learner, look: Look, training: Plan, batch: tuple[Tensor, Tensor], overlap: float) -> dict[str, Tensor]:
-    """Losses of one batch, means over its views, and their gradients in the learner. All views have as many rays."""
+    """Losses of one batch, means over its views, and their gradients alone in the learner. All views have as many rays."""
+    for parameter in learner.parameters():
+        parameter.grad = None
     totals = {name: torch.zeros((), device=training.labels.device) for name in ("loss", "cross_entropy", "overlap")}
     for views, picks in zip(*(x.split(look.at_once) for x in batch), strict=True):
         logits, truth = look.logits(learner, views, picks).transpose(1, 2), training.labels[views].gather(1, picks)
@@ -270,10 +271,14 @@ def _backward(learner: Learner, look: Look, training: Plan, batch: tuple[Tensor,
 
 
 def _new_adapter(generator: Generator, latents: Latents, layout: Layout, generator_id: str) -> Adapter:
-    """An adapter whose sizes are those of the generator's scenes, found by asking for one point."""
+    """An adapter whose sizes are those of the generator's scenes, found by asking for one point; of a released generator it keeps the
+    licence."""
     with torch.no_grad():
         zero = latents.geometry.new_zeros(1, 1, 1, 3)
         probe = generator.scene(latents).geometry(zero, zero[:, :, 0] + zero.new_tensor([0.0, 0.0, -1.0]))
     sizes = probe.features.shape[-1], 1 + probe.logits.shape[-1]
     with latents.geometry.device:
-        return Adapter(layout.to_dict(), generator_id, generator.fingerprint, *sizes)
+        adapter = Adapter(layout.to_dict(), generator_id, generator.fingerprint, *sizes)
+    release = getattr(generator, "release", None)
+    adapter.release = "nerffaceediting" if release == "ffacenerf" else release  # whose generator FFaceNeRF's checkpoints hold
+    return adapter

@@ -20,11 +20,11 @@ import torch
 from fface_hub.adapters.samples_rows import METADATA, Origin, Problem, Sample, pixel_size, read_rows, read_sample, row_files, write_sample
 from fface_hub.doors import read_json
 from fface_hub.errors import FFaceError, LayoutError, ModelError
-from fface_hub.files import current_folder, is_folder, replaced_folder
+from fface_hub.files import current_folder, is_folder, read_whole, replaced_folder
 from fface_hub.generators.base import Generator
 from fface_hub.layouts import Layout
 from fface_hub.metrics import MINIMUM_PIXELS
-from fface_hub.sources import Source, is_hub_id
+from fface_hub.sources import Source, inside, is_hub_id
 
 __all__ = ["LAYOUT", "METADATA", "Origin", "Problem", "Sample", "SampleSet", "read_folder", "read_head"]
 
@@ -145,7 +145,13 @@ class SampleSet:
 
 def read_folder(folder: str | Path) -> tuple[SampleSet | None, list[Problem]]:
     """The set in `folder`, None if it cannot be used, and everything that is wrong with it, as far as it can be seen at once."""
-    folder, problems = Path(folder), list[Problem]()
+    place = Path(folder)
+    return read_whole(place, lambda: _read_folder(place))
+
+
+def _read_folder(folder: Path) -> tuple[SampleSet | None, list[Problem]]:
+    """`read_folder`, of a folder that nobody replaces meanwhile."""
+    problems = list[Problem]()
     try:
         layout, rows = read_head(folder)
         folder = current_folder(folder)
@@ -176,6 +182,7 @@ def read_head(folder: Path) -> tuple[Layout, list[Any]]:
                 f"The folder '{folder.name}' is no sample set: it has no {name}. 'fface-hub samples new' draws one to paint, and "
                 "'fface-hub samples import' makes one of pictures and label maps."
             )
+        inside(folder, folder / name)
     try:
         layout = Layout.from_dict(read_json(folder / LAYOUT))
     except LayoutError as error:

@@ -19,7 +19,7 @@ from fface_hub.doors import read_image, to_tensor
 from fface_hub.errors import FaceNotFoundError, ImageError, LayoutError, ModelError, OptimisationError
 from fface_hub.files import current_folder, is_folder
 from fface_hub.generators.base import Generator
-from fface_hub.inversion.align import Box, crop, find_face
+from fface_hub.inversion.align import Box, crop, find_face, unit_of
 from fface_hub.inversion.inversion import CONFIG_FILE, Inversion
 from fface_hub.inversion.invert import PHOTO_SIDE, invert
 from fface_hub.inversion.objective import InvertSettings
@@ -37,7 +37,7 @@ class ImportSettings:
 
     resolution: int = 128
     cropped: bool = False
-    invert: InvertSettings = field(default_factory=lambda: InvertSettings(tuning_steps=0))
+    invert: InvertSettings = field(default_factory=lambda: InvertSettings.longer(tuning_steps=0))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def import_samples(
         if layout is None:
             raise LayoutError("The layout of the label maps is not known: give it with --layout.")
         items = _from_faces(generator, pictures, layout, settings, notes) if labels is None else []
-        items += _from_pictures(pictures, labels, layout, settings, notes)
+        items += _from_pictures(generator, pictures, labels, layout, settings, notes)
     if not items:
         raise ModelError(
             f"No label map in '{(labels or pictures).name}' belongs to a picture in '{pictures.name}': the one of NAME.png must be called "
@@ -149,7 +149,9 @@ def _note_snapped(name: str, painted: Painted, notes: list[str]) -> None:
         notes.append(f"'{name}': {painted.snapped} pixels were in colours of no class and took the nearest one around.")
 
 
-def _from_pictures(folder: Path, labels: Path | None, layout: Layout, settings: ImportSettings, notes: list[str]) -> list[_Item]:
+def _from_pictures(
+    generator: Generator, folder: Path, labels: Path | None, layout: Layout, settings: ImportSettings, notes: list[str]
+) -> list[_Item]:
     """Plain pictures with their label maps."""
     items = []
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
@@ -170,14 +172,14 @@ def _from_pictures(folder: Path, labels: Path | None, layout: Layout, settings: 
                 )
         _note_snapped(painting.name, painted, notes)
         with _naming(path.name):
-            items.append(_framed(path, photo, painted.labels, settings))
+            items.append(_framed(generator, path, photo, painted.labels, settings))
     return items
 
 
-def _framed(path: Path, photo: Image.Image, labels: Tensor, settings: ImportSettings) -> _Item:
+def _framed(generator: Generator, path: Path, photo: Image.Image, labels: Tensor, settings: ImportSettings) -> _Item:
     """The square around the face in a `photo` and its `labels [h,w]`, with a guess of the camera."""
     if not settings.cropped:
-        face = find_face(photo)
+        face = find_face(photo, unit_of(generator))
         squares = crop(photo, face.box, PHOTO_SIDE), resample_labels(labels, *_corner(face.box), settings.resolution)
         return _Item(Sample(to_tensor(squares[0])[0], squares[1], face.camera, name=path.name), path)
     if photo.width != photo.height:

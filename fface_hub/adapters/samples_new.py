@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -11,10 +12,12 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.samples import Origin, Sample, SampleSet
 from fface_hub.cameras import painting_view
 from fface_hub.generators.base import Generator
-from fface_hub.hub.cards import escape, layout_table
+from fface_hub.hub.card_facts import escape, layout_table
+from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.progress import Callback, Step
 from fface_hub.rendering.renderer import render
+from fface_hub.rendering.sampling import Sampling
 
 POOL = 400
 """Faces drawn to choose from, at least; choosing looks at their latents only."""
@@ -61,28 +64,53 @@ def draw(
     adapter: Adapter | None = None,
     callback: Callback | None = None,
 ) -> SampleSet:
-    """`count` faces of `generator` in `layout`, to be painted: from front, left and right in turn, `resolution`² pixels.
+    """`count` faces of `generator` in `layout`, to be painted: those of `propose`, as a sample set that says how its labels started."""
+    known = generator.layout if adapter is None else adapter.layout
+    samples = []
+    for sample in propose(generator, layout, count, seed, resolution, adapter):
+        samples.append(sample)
+        if callback is not None:
+            callback(Step(len(samples), count, {}))
+    return SampleSet(layout, tuple(samples), (starting_note(known, layout),))
 
-    They are those that lie farthest from each other in the latents that decide on shape, of a pool drawn with `seed`; the first is the most
-    average one. Labels start as the generator's own, or those of an `adapter` that is good already, through `starting_table`. Raises
-    `ModelError` for an adapter of another generator.
+
+def proposed(generator: Generator, count: int, seed: int = 0) -> list[Latents]:
+    """`count` faces (batches of one) that lie farthest from each other in the latents that decide on shape, of a pool drawn with `seed`;
+    the first is the most average one. The pool, and so the first faces, are the same for all counts up to 100."""
+    with torch.no_grad():
+        pool = generator.sample(max(POOL, 4 * count), seed)
+    return [pool[pick] for pick in farthest_points(pool.geometry.flatten(1), count)]
+
+
+def propose(
+    generator: Generator,
+    layout: Layout,
+    count: int,
+    seed: int = 0,
+    resolution: int = 128,
+    adapter: Adapter | None = None,
+    sampling: Sampling | None = None,
+    done: Collection[int] = (),
+) -> Iterator[Sample]:
+    """One after the other, `count` faces of `generator` in `layout`: from front, left and right in turn, `resolution`² pixels; but not
+    those of the numbers that are `done` already.
+
+    They are those of `proposed`. Labels start as the generator's own, or those of an `adapter` that is good already, through
+    `starting_table`. Raises `ModelError` for an adapter of another generator.
     """
     known = generator.layout
     if adapter is not None:
         adapter.check(generator)
         known = adapter.layout
     table, origin = starting_table(known, layout), Origin.of(generator)
-    with torch.no_grad():
-        pool = generator.sample(max(POOL, 4 * count), seed)
-        samples = []
-        for index, pick in enumerate(farthest_points(pool.geometry.flatten(1), count)):
-            camera, latents = painting_view(index), pool[pick]
+    for index, latents in enumerate(proposed(generator, count, seed)):
+        if index in done:
+            continue
+        camera = painting_view(index)
+        with torch.no_grad():
             scene = generator.scene(latents)
-            view = render(scene, camera.to(scene.device), resolution, adapter=adapter)
-            samples.append(Sample(view.image[0].cpu(), table[view.labels[0].cpu()], camera, latents.to("cpu").detach(), origin))
-            if callback is not None:
-                callback(Step(index + 1, count, {}))
-    return SampleSet(layout, tuple(samples), (starting_note(known, layout),))
+            view = render(scene, camera.to(scene.device), resolution, sampling, adapter)
+        yield Sample(view.image[0].cpu(), table[view.labels[0].cpu()], camera, latents.to("cpu").detach(), origin)
 
 
 def starting_note(known: Layout, wanted: Layout) -> str:

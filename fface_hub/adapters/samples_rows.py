@@ -73,10 +73,12 @@ class Problem:
 
 def read_rows(path: Path) -> list[Any]:
     """The rows of a set's metadata, not checked yet; `ModelError`."""
-    if path.stat().st_size > MAX_METADATA_BYTES:
-        raise ModelError(f"{METADATA} is larger than {MAX_METADATA_BYTES // 1_000_000} MB: split the sample set.")
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_METADATA_BYTES + 1)  # and no more, whatever size the file is said to have
+        if len(data) > MAX_METADATA_BYTES:
+            raise ModelError(f"{METADATA} is larger than {MAX_METADATA_BYTES // 1_000_000} MB: split the sample set.")
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{METADATA} cannot be read as UTF-8 text.") from error
     return [parse_json(line, f"Row {number} of {METADATA}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]

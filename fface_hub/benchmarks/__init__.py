@@ -1,4 +1,4 @@
-"""Benchmarks by name. Each is one file with `run(generator, callback=None) -> dict[str, Any]`, whose result is written as JSON."""
+"""Benchmarks by name. Each is one file with `run(model, callback=None) -> dict[str, Any]`, whose result is written as JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +10,26 @@ BENCHMARKS = {
     "adapt": "fface_hub.benchmarks.adapt",
     "adapt-layers": "fface_hub.benchmarks.adapt_layers",
     "adapt-speed": "fface_hub.benchmarks.adapt_speed",
+    "edit": "fface_hub.benchmarks.edit",
+    "encoder-views": "fface_hub.benchmarks.encoder_views",
     "fewshot": "fface_hub.benchmarks.fewshot",
     "fidelity": "fface_hub.benchmarks.fidelity",
+    "invert": "fface_hub.benchmarks.invert",
+    "landmarks": "fface_hub.benchmarks.landmarks",
+    "parser": "fface_hub.benchmarks.parser",
+    "render": "fface_hub.benchmarks.render",
+    "transfer": "fface_hub.benchmarks.transfer",
 }
 VARIANTS = ("full", "no-injection", "no-lmta", "mix-all", "original", "fixed-layout", "oracle")
 """What the benchmark adapt compares."""
 LEVERS = ("no-distillation", "no-overlap", "no-balance", "cold-start", "view-direction", "open-injection")
 """What it compares if asked: `full` without one of the things that make it better than FFaceNeRF's way."""
+EDIT_METHODS = ("no-edit", "original", "original-no-overlap", "ours-preview", "ours-converged", "ours-no-overlap", "oracle")
+"""What the benchmark edit compares."""
+INVERT_METHODS = ("original", "original-posed", "pivotal", "encoder", "ours", "ours-60s")
+"""What the benchmark invert compares."""
+RENDER_SIZES = ("full", "demo")
+"""What the benchmark render measures: models of the official sizes, or the generator as it is."""
 
 
 def benchmark(name: str) -> Callable[..., dict[str, Any]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +24,7 @@ from fface_hub.benchmarks import LEVERS, VARIANTS
 from fface_hub.benchmarks.adapt_samples import Painter
 from fface_hub.benchmarks.adapt_views import VIEWS, HeldOut, Scores, Sight
 from fface_hub.benchmarks.plots import Panel
+from fface_hub.benchmarks.records import append_record, read_records
 from fface_hub.errors import ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.basis import cache_folder
@@ -156,7 +156,7 @@ def run(
         raise ModelError("This generator was not trained on rendered heads, whose truth the benchmark needs: choose heads-triplane.")
     head_latents(source, generator, [0])  # `ModelError` if it takes other latents
     bench = _Bench(generator, source, grid, folder or cache_folder() / "adapt")
-    runs, known = grid.runs(), _read(progress_file)
+    runs, known = grid.runs(), read_records(progress_file)
     total = grid.identities + len(runs)
 
     def report(index: int, figures: dict[str, float]) -> None:
@@ -169,7 +169,7 @@ def run(
         key = bench.key(one)
         record = known.get(key) or {"key": key, **bench.make(one, partial(report, grid.identities + number - 1))}
         if key not in known and progress_file is not None:
-            _append(progress_file, record)
+            append_record(progress_file, record)
         records.append(record)
         report(grid.identities + number, {"miou": record["miou"]})
     return {**_report(records), **bench.told()}
@@ -247,30 +247,6 @@ class _Bench:
 def _record(one: Run, scores: Scores, layout: Layout, seconds: float) -> dict[str, Any]:
     figures = {"miou": scores.miou, "views": scores.by_view, "per_class": scores.per_class(layout), "seconds": seconds}
     return {"variant": one.variant, "shots": one.shots, "seed": one.seed, **figures}
-
-
-def _read(progress_file: Path | None) -> dict[str, dict[str, Any]]:
-    """Finished runs by key; a line that was cut short by a kill is passed over."""
-    known = {}
-    if progress_file is not None and progress_file.exists():
-        for line in progress_file.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            known[record["key"]] = record
-    return known
-
-
-def _append(progress_file: Path, record: dict[str, Any]) -> None:
-    """Add a line, begun anew where the last one was cut short."""
-    progress_file.parent.mkdir(parents=True, exist_ok=True)
-    with progress_file.open("a+b") as file:
-        file.seek(0, os.SEEK_END)
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            file.write(b"" if file.read(1) == b"\n" else b"\n")
-        file.write(json.dumps(record).encode() + b"\n")
 
 
 def _report(records: Sequence[dict[str, Any]]) -> dict[str, Any]:

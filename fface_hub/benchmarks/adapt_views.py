@@ -22,6 +22,7 @@ from fface_hub.adapters.cache import RayCache, Views
 from fface_hub.cameras import Camera, look_at
 from fface_hub.files import write_tensors
 from fface_hub.generators.triplane import TriplaneGenerator
+from fface_hub.heads.render import camera_rays
 from fface_hub.heads.samples import head_latents
 from fface_hub.heads.shards import RaySource
 from fface_hub.layouts import FINE_24, Layout
@@ -150,8 +151,7 @@ class HeldOut:
 
 def trace_labels(source: RaySource, trace: Callable[..., object], camera: Camera, resolution: int) -> Tensor:
     """Labels `[h·h]` (uint8, FINE_24) of a built head, of the rays through the pixel centres of `camera` (one)."""
-    origins, directions = (np.ascontiguousarray(rays[0].numpy()) for rays in camera.rays(resolution))
-    return torch.from_numpy(np.asarray(source.labels(trace(origins, directions)), np.uint8))
+    return torch.from_numpy(np.asarray(source.labels(trace(*camera_rays(camera, resolution))), np.uint8))
 
 
 def store(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -24,11 +24,16 @@ from fface_hub.sources import bundled_names
 
 def run(generator: Any, callback: Callback | None = None) -> dict[str, Any]:
     """`{"adapters": {name: figures}}` of every bundled adapter that fits `generator`; `ModelError` if none does."""
-    adapters = {name: Adapter.from_pretrained(name, device=generator.device) for name in bundled_names("Adapter")}
-    fitting = {name: adapter for name, adapter in adapters.items() if adapter.config["generator_fingerprint"] == generator.fingerprint}
+    fitting = bundled_adapters(generator)
     if not fitting:
         raise ModelError("No bundled adapter was fitted on this generator: choose heads-triplane.")
     return {"adapters": measure(generator, fitting, callback=callback)}
+
+
+def bundled_adapters(generator: TriplaneGenerator) -> dict[str, Adapter]:
+    """The bundled adapters that were fitted on `generator`, by their names."""
+    adapters = {name: Adapter.from_pretrained(name, device=generator.device) for name in bundled_names("Adapter")}
+    return {name: adapter for name, adapter in adapters.items() if adapter.config["generator_fingerprint"] == generator.fingerprint}
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ def check(args: Namespace) -> None:
         count = sum(finding.refused for finding in verdict.findings)
         raise FFaceError(f"The model '{verdict.id}' is refused for {'what is' if count == 1 else f'the {count} things'} said above.")
     size, count = sum(verdict.sizes.values()) / 1e6, len(verdict.sizes)
-    say(f"clean: '{verdict.id}', class {verdict.model_class}, {size:.2f} MB in {count} files, none of which is a program")
+    say(f"clean: '{verdict.id}', class {verdict.model_class}, {size:.2f} MB in {count} files, none named like a program")
     say(f"fingerprint of the weights: {verdict.fingerprint}{f'; commit: {verdict.commit}' if verdict.commit else ''}")
 
 

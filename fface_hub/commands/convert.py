@@ -9,10 +9,11 @@ from dataclasses import replace
 from fface_hub.adapters.labelling import SETTINGS, fit_labels, parsed_samples
 from fface_hub.adapters.samples import SampleSet
 from fface_hub.commands.folders import load_generator
-from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.commands.support import choose_layout, progress, say, write_json
 from fface_hub.errors import ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
-from fface_hub.hub.cards import escape, write_card
+from fface_hub.hub.card_facts import escape
+from fface_hub.hub.cards import save_with_card
 from fface_hub.hub.convert import ADAPTER_ENDING
 from fface_hub.hub.convert import convert as convert_checkpoint
 from fface_hub.hub.releases import RELEASES
@@ -55,8 +56,8 @@ def convert(args: Namespace) -> None:
 
 def label(args: Namespace) -> None:
     """Fit a label head to a generator without labels; an eighth of the faces measure it."""
-    device, start = choose_device(args.device), time.perf_counter()
-    generator = load_generator(args.generator, device)
+    start = time.perf_counter()
+    generator = load_generator(args.generator, args.compute)
     if not isinstance(generator, TriplaneGenerator):
         raise ModelError("Only tri-plane generators, as convert makes them of EG3D's, can be given labels.")
     keep_freed_memory()
@@ -64,7 +65,7 @@ def label(args: Namespace) -> None:
     if args.samples:
         samples = SampleSet.load(args.samples)
     else:
-        parser = load_parser(args.parser or PARSER, device)
+        parser = load_parser(args.parser or PARSER, args.compute.device)
         with progress("faces") as bar:
             samples = parsed_samples(generator, parser, args.faces, args.seed, bar)
     settings = replace(SETTINGS, seed=args.seed, steps=args.steps or SETTINGS.steps, left_out=len(samples) // 8)
@@ -77,8 +78,8 @@ def label(args: Namespace) -> None:
             bar(step)
 
         labelled = fit_labels(generator, samples, settings, callback)
-    labelled.save_pretrained(args.out)
-    write_card(labelled, args.out.resolve(), f"Its class labels were fitted to {len(samples)} of its own faces after {escape(origin)}.")
+    provenance = f"Its class labels were fitted to {len(samples)} of its own faces after {escape(origin)}."
+    save_with_card(labelled, args.out.resolve(), provenance)
     seconds = time.perf_counter() - start
     write_json({"seconds": seconds, "samples": len(samples), "left_out": settings.left_out, "losses": dict(last.losses)}, args.json)
     scored = f", mIoU {last.losses['miou']:.3f} on {settings.left_out} left-out faces" if "miou" in last.losses else ""

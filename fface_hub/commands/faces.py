@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,30 +14,34 @@ from typing import Any
 import torch
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.cameras import look_at
+from fface_hub.cameras import Camera, look_at
 from fface_hub.commands.folders import Face, draw_face, load_face, load_generator, save_face
-from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.commands.support import choose_layout, progress, say, write_json
 from fface_hub.doors import read_image, read_label_map, to_tensor
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.editing.edit import edit as edit_face
-from fface_hub.errors import ImageError, OptimisationError
+from fface_hub.errors import ImageError, ModelError, OptimisationError
 from fface_hub.generators.base import Generator
+from fface_hub.inversion.camera_files import CameraFile, cameras_beside, read_cameras
+from fface_hub.inversion.encoder import find_editor
 from fface_hub.inversion.inversion import Inversion
 from fface_hub.inversion.invert import InvertSettings
 from fface_hub.inversion.invert import invert as invert_photo
+from fface_hub.inversion.prepare import SUFFIXES
+from fface_hub.inversion.start import bundled_encoder
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.metrics import iou_per_class
+from fface_hub.parsing import PARSER, load_parser
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
 
 
 def generate(args: Namespace) -> None:
     """Faces of `--count` seeds from `--seed` on, in folders seed-N."""
-    device = choose_device(args.device)
-    generator = load_generator(args.generator, device)
-    adapter = _adapter(args, generator, device)
-    camera = look_at(args.yaw, args.pitch).to(device)
+    generator = load_generator(args.generator, args.compute)
+    adapter = _adapter(args, generator)
+    camera = look_at(args.yaw, args.pitch).to(args.compute.device)
     seeds = range(args.seed, args.seed + args.count)
     with progress("faces") as callback:
         for index, seed in enumerate(seeds, 1):
@@ -48,23 +53,31 @@ def generate(args: Namespace) -> None:
 
 
 def invert(args: Namespace) -> None:
-    """A photo's face as a face folder; the photo itself is not kept."""
-    device = choose_device(args.device)
-    photo = read_image(args.photo)
-    if args.cropped and photo.width != photo.height:
-        raise ImageError(
-            f"The photo is {photo.width} × {photo.height} pixels, not square: leave out --cropped, so that the face is looked for."
-        )
-    generator = load_generator(args.generator, device)
-    adapter = _adapter(args, generator, device)
-    steps = {name: value for name in ("w_steps", "free_steps", "tuning_steps") if (value := getattr(args, name)) is not None}
-    settings = InvertSettings(seed=args.seed, **steps)
+    """The face of a photo, or of several of one person, as a face folder; the photos themselves are not kept."""
+    paths = _photos(args.photo)
+    photos = [read_image(path) for path in paths]
+    for path, photo in zip(paths, photos, strict=True):
+        if args.cropped and photo.width != photo.height:
+            raise ImageError(
+                f"The photo '{path.name}' is {photo.width} × {photo.height} pixels, not square: leave out --cropped, so that the face is "
+                "looked for."
+            )
+    generator = load_generator(args.generator, args.compute)
+    adapter = _adapter(args, generator)
+    if args.parser and not args.labels:
+        raise ModelError("--parser says which face parser to use: give --labels parse with it.")
+    parser = load_parser(args.parser or PARSER, args.compute.device) if args.labels else None
+    encoder, note = bundled_encoder(generator)
+    say(note)
+    settings = replace(_settings(args, encoder), parser=parser)
+    cameras = _known_cameras(paths, generator) if args.cropped else None
 
     def save_best(best: Inversion) -> None:
         _show_and_save(Face(best, generator, args.generator), adapter, args, args.out)
 
+    pictures = [to_tensor(photo) for photo in photos] if args.cropped else photos
     with _kept(save_best, args.out), progress("inversion") as callback:
-        inversion = invert_photo(generator, to_tensor(photo) if args.cropped else photo, None, settings, callback)
+        inversion = invert_photo(generator, pictures, cameras, settings, callback, encoder)
     if inversion.crop is not None and inversion.crop.note:
         say(inversion.crop.note)
     _show_and_save(Face(inversion, generator, args.generator), adapter, args, args.out)
@@ -73,11 +86,53 @@ def invert(args: Namespace) -> None:
     say(f"PSNR {losses['psnr']:.1f} dB, on the head {losses['psnr_head']:.1f} dB, in {inversion.seconds:.0f} s; wrote {args.out}")
 
 
+def _settings(args: Namespace, encoder: object) -> InvertSettings:
+    """The settings of `--tuning` and of the steps that were given."""
+    settings = InvertSettings.pivotal() if args.tuning == "weights" else InvertSettings.starting(encoder)
+    steps = {name: value for name in ("w_steps", "free_steps", "tuning_steps") if (value := getattr(args, name)) is not None}
+    return replace(settings, seed=args.seed, **steps)
+
+
+def _photos(given: Sequence[Path]) -> list[Path]:
+    """The photos that were named, or those in the folders that were. `ImageError` for a folder without any."""
+    paths: list[Path] = []
+    for path in given:
+        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise ImageError(f"There are no pictures in '{path}': give photos of one person, or a folder of them.")
+        paths += inside
+    return paths
+
+
+def _known_cameras(photos: Sequence[Path], generator: Generator) -> Camera | None:
+    """The cameras of crops in the dataset.json or cameras.json beside them or one folder up, as `prepare` writes it; frontal where one is
+    missing, and None without any."""
+    read = functools.cache(read_cameras)
+    known = [_known_camera(photo, read) for photo in photos]
+    if not any(known):
+        return None
+    front = generator.default_camera.to("cpu")
+    return Camera.from_vector(torch.cat([(camera or front).to_vector() for camera in known]))
+
+
+def _known_camera(photo: Path, read: Callable[[Path], CameraFile]) -> Camera | None:
+    """The camera of one crop, from a file as `read`; None without one."""
+    if (found := cameras_beside(photo, read)) is None:
+        return None
+    cameras, name, path = found
+    camera = cameras.find(name)
+    say(
+        f"the camera of '{name}' is that in {path.name}"
+        if camera
+        else f"{path.name} does not name '{name}': the camera is taken as frontal"
+    )
+    return camera
+
+
 def edit(args: Namespace) -> None:
     """The face of SOURCE moved until its labels match the painted map."""
-    device = choose_device(args.device)
-    face = load_face(args.source, args.generator, device)
-    adapter = _adapter(args, face.original, device)
+    face = load_face(args.source, args.generator, args.compute)
+    adapter = _adapter(args, face.original)
     layout = face.original.layout if adapter is None else adapter.layout
     painted = choose_layout(args.layout) if args.layout else layout
     target = _labels(args.target, painted, layout)
@@ -91,8 +146,10 @@ def edit(args: Namespace) -> None:
         _show_and_save(edited, adapter, args, args.out)
 
     start = time.perf_counter()
+    editor, note = find_editor(face.original)
+    say(note)
     with _kept(save, args.out), progress("edit") as callback:
-        result = edit_face(face.original, face.inversion, target, adapter, None, settings, callback, original)
+        result = edit_face(face.original, face.inversion, target, adapter, None, settings, callback, original, editor)
     seconds = time.perf_counter() - start
     save(result.latents)
     figures = {"seconds": seconds, **_agreement(result, layout), "losses": result.losses[-1] if result.losses else {}}
@@ -112,11 +169,11 @@ def _kept(save: Callable[[Any], None], folder: Path) -> Iterator[None]:
         raise OptimisationError(f"{error} What it had reached before is in {folder}.") from error
 
 
-def _adapter(args: Namespace, generator: Generator, device: torch.device) -> Adapter | None:
+def _adapter(args: Namespace, generator: Generator) -> Adapter | None:
     """The adapter of `--adapter`, checked to fit before minutes are spent; `ModelError` if it does not."""
     if not args.adapter:
         return None
-    adapter = Adapter.from_pretrained(args.adapter, device=device)
+    adapter = Adapter.from_pretrained(args.adapter, device=args.compute.device)
     adapter.check(generator)
     return adapter
 
@@ -137,8 +194,7 @@ def _agreement(result: EditResult, layout: Layout) -> dict[str, object]:
     """How many painted pixels there are, which share of them got its label, and the IoU of each painted class before and after."""
     region, target = result.region, result.target
     count = int(region.sum())
-    matched = float((result.after.labels[0][region] == target[region]).double().mean()) if count else 1.0
     before, after = (iou_per_class(view.labels, target[None], len(layout))[0] for view in (result.before, result.after))
     classes = [int(index) for index in target[region].unique()]
     scores = {layout.names[index]: [float(before[index]), float(after[index])] for index in classes}
-    return {"pixels": count, "matched": matched, "iou_before_after": scores}
+    return {"pixels": count, "matched": result.matched, "iou_before_after": scores}

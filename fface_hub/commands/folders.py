@@ -10,8 +10,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
+from fface_hub.compute import Compute
 from fface_hub.doors import read_json, save_label_map
 from fface_hub.errors import ModelError
 from fface_hub.files import current_folder, is_folder, replaced_folder
@@ -32,9 +31,9 @@ class Face:
     generator_id: str
 
 
-def load_generator(generator_id: str, device: torch.device) -> Generator:
-    """The generator of this name; `ModelError` if it cannot be had."""
-    return Generator.from_pretrained(generator_id, device=device)
+def load_generator(generator_id: str, compute: Compute) -> Generator:
+    """The generator of this name, ready to `compute`; `ModelError` if it cannot be had."""
+    return Generator.from_pretrained(generator_id, dtype=compute.dtype, device=compute.device)
 
 
 def draw_face(generator_id: str, generator: Generator, seed: int, truncation: float = 0.7) -> Face:
@@ -42,7 +41,7 @@ def draw_face(generator_id: str, generator: Generator, seed: int, truncation: fl
     return Face(Inversion(generator.sample(1, seed, truncation), generator.default_camera, generator), generator, generator_id)
 
 
-def load_face(source: str, generator_id: str, device: torch.device) -> Face:
+def load_face(source: str, generator_id: str, compute: Compute) -> Face:
     """The face of a folder, or of a seed if `source` is a whole number (and no folder of that name exists).
 
     A folder names its own generator; `generator_id` is for seeds. Raises `ModelError`.
@@ -51,18 +50,18 @@ def load_face(source: str, generator_id: str, device: torch.device) -> Face:
     if source.isdecimal() and not folder.exists():
         if int(source) >= 2**31:
             raise ModelError(f"The seed {source[:30]} is too large: use a whole number below {2**31}.")
-        return draw_face(generator_id, load_generator(generator_id, device), int(source))
+        return draw_face(generator_id, load_generator(generator_id, compute), int(source))
     if not (folder / RECORD).is_file():
         raise ModelError(f"'{source[:200]}' is no face: give a folder that generate, invert or edit wrote, or a whole number as seed.")
     record = read_json(folder / RECORD)
     if not isinstance(record, dict) or not isinstance(record.get("generator"), str):
         raise ModelError(f"The file {RECORD} in '{folder.name}' does not say which generator the face belongs to: make the folder again.")
-    original = load_generator(record["generator"], device)
+    original = load_generator(record["generator"], compute)
     inversion = Inversion.load(folder, original)
     latents, mean = inversion.latents, original.mean_latents()
     if len(latents) != 1 or latents.geometry.shape != mean.geometry.shape or latents.appearance.shape[2:] != mean.appearance.shape[2:]:
         raise ModelError(f"The latents in '{folder.name}' are not those of one face of the generator '{record['generator']}'.")
-    on_device = replace(inversion, latents=latents.to(device), camera=inversion.camera.to(device))
+    on_device = replace(inversion, latents=latents.to(compute.device), camera=inversion.camera.to(compute.device))
     return Face(on_device, original, record["generator"])
 
 

@@ -13,7 +13,7 @@ from fface_hub.adapters.samples import METADATA, Problem, SampleSet, read_folder
 from fface_hub.adapters.samples_import import ImportSettings, import_samples
 from fface_hub.adapters.samples_new import draw, painting_guide
 from fface_hub.commands.folders import load_generator
-from fface_hub.commands.support import choose_device, choose_layout, progress, say, write_json
+from fface_hub.commands.support import choose_layout, progress, say, write_json
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.files import current_folder
 from fface_hub.inversion.objective import InvertSettings
@@ -28,9 +28,9 @@ def new(args: Namespace) -> None:
     """Draw faces to paint."""
     layout = choose_layout(args.layout)
     _refuse_old_set(args.out)
-    device, start = choose_device(args.device), time.perf_counter()
-    generator = load_generator(args.generator, device)
-    adapter = Adapter.from_pretrained(args.adapter, device=device) if args.adapter else None
+    start = time.perf_counter()
+    generator = load_generator(args.generator, args.compute)
+    adapter = Adapter.from_pretrained(args.adapter, device=args.compute.device) if args.adapter else None
     with progress("faces") as callback:
         drawn = draw(generator, layout, args.count, args.seed, args.resolution, adapter, callback)
     drawn.save(args.out, painting_guide(layout, drawn.notes[0]))
@@ -43,10 +43,10 @@ def import_(args: Namespace) -> None:
     """Make a set of pictures and label maps."""
     layout = choose_layout(args.layout) if args.layout else None
     _refuse_old_set(args.out)
-    device, start = choose_device(args.device), time.perf_counter()
-    generator = load_generator(args.generator, device)
+    start = time.perf_counter()
+    generator = load_generator(args.generator, args.compute)
     steps = {name: value for name in ("w_steps", "free_steps") if (value := getattr(args, name)) is not None}
-    settings = ImportSettings(args.resolution, args.cropped, InvertSettings(seed=args.seed, **steps))
+    settings = ImportSettings(args.resolution, args.cropped, InvertSettings.longer(seed=args.seed, **steps))
     with progress("inversion") as callback:
         found = import_samples(generator, args.pictures, args.labels, layout, settings, callback)
     found.save(args.out)
@@ -60,7 +60,7 @@ def check(args: Namespace) -> None:
     """Name every problem; `FFaceError` if the set cannot be fitted."""
     found, problems = read_folder(args.folder)
     if found is not None:
-        problems = [*problems, *found.foreign(load_generator(args.generator, choose_device(args.device)))]
+        problems = [*problems, *found.foreign(load_generator(args.generator, args.compute))]
     errors = [problem for problem in problems if problem.error is not None]
     warnings = [problem for problem in problems if problem.error is None]
     report = {

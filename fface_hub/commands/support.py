@@ -1,33 +1,22 @@
-"""What the commands share: the device, layouts by name, progress bars and reports."""
+"""What the commands share: layouts by name, progress bars, reports, and a look at where they go."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from fface_hub.doors import read_json
-from fface_hub.errors import LayoutError, ModelError
+from fface_hub.errors import FFaceError, LayoutError
 from fface_hub.layouts import LAYOUTS, Layout
 from fface_hub.progress import Callback, Step
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`, "auto" being a GPU if there is one; `ModelError` if this machine has no such device."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(f"The device '{name}' cannot be used on this machine: use --device cpu or --device auto.") from error
-    return device
 
 
 def choose_layout(name: str) -> Layout:
@@ -60,6 +49,25 @@ def write_json(figures: Mapping[str, Any], path: Path | None) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def check_outputs(args: Namespace) -> None:
+    """`FFaceError` if `--out`, `--json` or their like could not be written: better said now than after hours of work, lost with it."""
+    for option, path, folder in (
+        ("OUT" if args.command in ("convert", "prepare") else "--out", getattr(args, "out", None), True),
+        ("--json", getattr(args, "json", None), False),
+        ("--sweep", getattr(args, "sweep", None), False),
+        ("--plot", getattr(args, "plot", None), False),
+        ("--gallery", getattr(args, "gallery", None), False),
+    ):
+        if path is None:
+            continue
+        if path.exists() and path.is_dir() != folder:
+            what, wanted = ("file", "folder") if folder else ("folder", "file")
+            raise FFaceError(f"{option}: '{path}' is a {what}, and the name of a {wanted} is needed.")
+        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not os.access(nearest, os.W_OK) or not (nearest.is_dir() or nearest == path):
+            raise FFaceError(f"{option}: '{path}' cannot be written, since you may not write into '{nearest}': choose another place.")
 
 
 def say(text: str) -> None:

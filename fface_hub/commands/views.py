@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.commands.folders import Face, load_face
-from fface_hub.commands.support import choose_device, progress, say
+from fface_hub.commands.support import progress, say
 from fface_hub.doors import save_label_map, to_image
 from fface_hub.generators.base import Scene
 from fface_hub.rendering.export import save_glb, save_mp4, save_png
@@ -18,9 +18,8 @@ from fface_hub.rendering.views import depth_to_image, five_views, normals_to_ima
 
 def render(args: Namespace) -> None:
     """Write what `--only` names into `--out`: views.png, orbit.mp4, face.glb, labels.png, depth.png, normals.png."""
-    device = choose_device(args.device)
-    face = load_face(args.source, args.generator, device)
-    adapter = Adapter.from_pretrained(args.adapter, device=device) if args.adapter else None
+    face = load_face(args.source, args.generator, args.compute)
+    adapter = Adapter.from_pretrained(args.adapter, device=args.compute.device) if args.adapter else None
     scene = face.inversion.scene()
     if adapter is not None:
         adapter.check(scene)

@@ -1,25 +1,26 @@
 """Model cards: one template, filled from the model itself and from measured results.
 
 `python -m fface_hub.hub.cards` writes the card of every bundled model into `model_cards/` and beside its weights, from the figures in
-`model_cards/results/NAME.json` (`{"fidelity": {"psnr": 27.1, ...}, ...}`: a benchmark's own JSON under its name), and of an adapter also
-those in `model_cards/results/adapt-LAYOUT.json`. A test compares.
+`model_cards/results/NAME.json` (`{"fidelity": {"psnr": 27.1, ...}, ...}`: a benchmark's own JSON under its name), of an adapter also those
+in `model_cards/results/adapt-LAYOUT.json`, and of the editor those of the preview in `model_cards/results/edit.json`;
+`model_cards/template.md`, for cards that are written by hand; and the tables of figures in the README (`hub/figures.py`). A test compares.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.doors import read_json
-from fface_hub.generators.base import Generator
+from fface_hub.hub.card_facts import GENERATOR, KINDS, OF_A_GENERATOR, escape, facts_of, markdown_table, shown_id
+from fface_hub.hub.figures import fill_tables, grid_table
 from fface_hub.hub.releases import RELEASES
-from fface_hub.layouts import Layout
+from fface_hub.inversion.encoder import CanonicalEditor
 from fface_hub.models import Model
-from fface_hub.sources import CHECKPOINTS, bundled_names, is_bundled_name, is_hub_id
+from fface_hub.sources import CARD_NAME, CHECKPOINTS, bundled_names, is_bundled_name
 
 TEMPLATE = Path(__file__).with_name("card.md")
 CARDS = Path(__file__).parents[2] / "model_cards"
@@ -27,7 +28,14 @@ CARDS = Path(__file__).parents[2] / "model_cards"
 DATA_SETS = {
     "fidelity": "Rendered heads, held-out identities",
     "fewshot": "Rendered heads, held-out identities, ten painted samples",
+    "parser": "Rendered heads, held-out identities, 128²",
+    "invert": "Rendered heads, held-out identities, one picture in (yaw 0, ±20° or ±40°)",
+    "edit": "Rendered heads, held-out identities, named edits painted by the truth; preview of four steps, medians",
+    "landmarks": "Rendered heads, held-out identities at known cameras, yaw ±35°, pitch ±15°",
+    "left-out": "The painted faces, dealt into up to three parts, each seen by a fit on the others",
 }
+LEFT_OUT = "left-out"
+"""No benchmark but the page's own score of a layout: of faces that nobody else has, so nothing for the Hub's tables."""
 FIGURES = {
     "psnr": "PSNR (dB)",
     "psnr_head": "PSNR on the head (dB)",
@@ -42,7 +50,70 @@ FIGURES = {
     "late_rows_label_change": "share of labels that change with the late rows",
     "late_rows_l1": "colour change with the late rows (L1)",
     "identities": "identities",
+    "faces": "painted faces",
+    "yaw": "yaw, median error (°)",
+    "pitch": "pitch, median error (°)",
+    "roll": "roll, median error (°)",
+    "rotation": "whole rotation, median error (°)",
+    "network_rotation": "whole rotation without the fit of the mean head, median error (°)",
+    "rotation_p90": "whole rotation, error that nine of ten keep below (°)",
+    "points": "five points, mean distance (shares of the pupils' distance)",
+    "haar_found": "share of the heads that the Haar cascade finds",
+    "haar_yaw": "from Haar's box: yaw, median error (°)",
+    "haar_pitch": "from Haar's box: pitch, median error (°)",
+    "haar_roll": "from Haar's box: roll, median error (°)",
+    "haar_rotation": "from Haar's box: whole rotation, median error (°)",
+    "haar_network_rotation": "from Haar's box: whole rotation without the fit, median error (°)",
+    "haar_rotation_p90": "from Haar's box: whole rotation, error that nine of ten keep below (°)",
+    "haar_points": "from Haar's box: five points, mean distance (shares of the pupils' distance)",
+    "seconds": "time (s)",
+    "seconds_p95": "time that 95 of 100 keep below (s)",
+    "steps": "steps",
+    "pairs": "pairs",
+    "refused": "refused edits",
+    "region_iou": "edited region, share of what was to change and did, of all that did or was to",
+    "moved": "edited region, share of the asked pixels that have their label",
+    "class_miou": "edited region, mean IoU of the classes that change",
+    "outside_psnr": "outside the region, PSNR against the picture before (dB)",
+    "outside_ssim": "outside the region, SSIM",
+    "outside_lpips": "outside the region, LPIPS",
+    "seam": "seam (255ths)",
+    "truth_miou": "from other sides against the truth, mean IoU",
+    "truth_psnr": "from other sides against the truth, PSNR (dB)",
+    "truth_depth_error": "from other sides against the truth, depth error (world units)",
+    "heads": "heads",
+    "cpu_seconds": "processor time (s)",
+    "camera_error_degrees": "camera, mean error (°)",
+    **{
+        f"{where}_{name}": f"{told}, {what}"
+        for where, told in (("input", "at the picture's view"), ("front", "from the front"), ("side", "from ±30° and ±60°"))
+        for name, what in (
+            ("psnr", "PSNR (dB)"),
+            ("psnr_head", "PSNR on the head (dB)"),
+            ("ssim", "SSIM"),
+            ("lpips", "LPIPS (heads-parser)"),
+            ("miou", "mean IoU, base-15"),
+            ("miou_merged", "mean IoU of hair, face, clothes, background"),
+            ("depth_error", "depth error (world units)"),
+        )
+    },
 }
+
+BLANKS = {
+    "title": "[the name]",
+    "summary": "[One sentence: what it is, for which generator, in which classes.]",
+    "picture": "\n\n![A face from three sides, its labels, and their classes](preview.png)",
+    "usage": '# [a few lines that run as they are]\nfrom fface_hub import Generator\n\ngenerator = Generator.from_pretrained("[org/name]")',
+    "details": "[Number of parameters, structure, settings; the table of classes with id, name, colour and the class each merges into; of "
+    "an adapter the fingerprint of its generator.]",
+    "measured": "[On which data, by which command: a table of figures, and of the IoU of every class. The same figures stand above as "
+    "`model-index`. If there are none: Not measured yet.]",
+    "made": "[From which data, of whose faces, with whose consent; how long, on what; by which command.]",
+    "limits": "- [What it never saw, where it is wrong, what it must not be used for.]",
+    "license": "[Its licence, in words.]",
+    "fingerprint": "[what fface-hub check prints]",
+}
+"""What the template asks for in each place."""
 
 LABELS_OF = {
     "eg3d": "- It has no class labels: pictures, depth, views and meshes work; painting, editing and adapters need `fface-hub label`.",
@@ -51,20 +122,6 @@ LABELS_OF = {
 }
 """What a released generator's decoder means for its labels."""
 
-GENERATOR_USAGE = """\
-from fface_hub import Generator, orbit, render
-
-generator = Generator.from_pretrained("$id")
-views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolution=64)
-views.image  # [5,3,$side,$side] in [-1, 1]; views.labels, views.depth and views.opacity belong to it"""
-ADAPTER_USAGE = """\
-from fface_hub import Adapter, Generator, orbit, render
-
-generator = Generator.from_pretrained("$generator")
-adapter = Adapter.from_pretrained("$id")
-views = render(generator.scene(generator.sample(1, seed=3)), orbit(5), resolution=64, adapter=adapter)
-views.labels  # [5,64,64], ids of the classes below"""
-
 
 def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None, picture: str | None = None, provenance: str = "") -> str:
     """The card (`README.md`) of `model` under the name or Hub id `id`: metadata for the Hub, then sections in Markdown.
@@ -72,11 +129,13 @@ def model_card(model: Model, id: str, results: Mapping[str, Any] | None = None, 
     `results` maps a benchmark to its figures; numbers become the Hub's evaluation results, nested tables stay in their JSON file.
     `picture` is the name of a preview that lies beside the card. `provenance` says in Markdown from which file converted weights come.
     """
-    facts = _adapter_facts(model, id) if isinstance(model, Adapter) else _model_facts(model, id)
+    facts = facts_of(model, id)
     facts["license"] = "Apache-2.0."
     if model.release is not None:
         release = RELEASES[model.release]
-        facts |= {"made": " ".join(filter(None, (release.made, provenance))), "license": release.license}
+        fitted = isinstance(model, Adapter) and model.release != "ffacenerf"  # here, on the generator of that release
+        made = f"{facts['made']} The generator: {release.made}" if fitted else release.made
+        facts |= {"made": " ".join(filter(None, (made, provenance))), "license": release.license}
         facts["limits"] = "\n".join(filter(None, (release.limits, LABELS_OF.get(model.config.get("decoder", "")))))
     facts["picture"] = f"\n\n![A face from three sides, its labels, and their classes]({picture})" if picture else ""
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
@@ -89,20 +148,21 @@ def _metadata(model: Model, id: str, results: Mapping[str, Any]) -> str:
     """The YAML head of the card. A generator's figures and an adapter's name their task as the Hub does."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    adapter = isinstance(model, Adapter)
-    task = "image-segmentation" if adapter else "unconditional-image-generation"
+    task, tag = next((about for kind, about in KINDS.items() if isinstance(model, kind)), GENERATOR)
+    base = isinstance(model, OF_A_GENERATOR)
     figures = [
         EvalResult(task, "rendered-heads", DATA_SETS.get(benchmark, benchmark), name, value, metric_name=FIGURES.get(name, name))
         for benchmark, table in results.items()
+        if benchmark != LEFT_OUT
         for name, value in _numbers(table)
     ]
     data = ModelCardData(
         library_name="fface-hub",
         pipeline_tag=task,
-        tags=["face-editing", "3d", "fface-adapter" if adapter else "fface-generator"],
+        tags=["face-editing", "3d", tag],
         **_license(model),
-        base_model=shown_id(model.config["generator_id"]) if adapter else None,
-        base_model_relation="adapter" if adapter else None,
+        base_model=shown_id(model.config["generator_id"]) if base else None,
+        base_model_relation="adapter" if base else None,
         model_name=id.split("/")[-1] if figures else None,
         eval_results=figures or None,
     )
@@ -133,101 +193,20 @@ def _measured(results: Mapping[str, Any]) -> str:
             parts.append(grid_table(table))
             continue
         rows = [f"| {escape(FIGURES.get(name, name))} | {value:.4g} |" for name, value in _numbers(table)]
-        parts.append(f"{escape(DATA_SETS.get(benchmark, benchmark))} (`fface-hub benchmark {escape(benchmark)}`):")
-        parts.append(_table(["figure", "value"], rows))
+        command = "" if benchmark == LEFT_OUT else f" (`fface-hub benchmark {escape(benchmark)}`)"
+        parts.append(f"{escape(DATA_SETS.get(benchmark, benchmark))}{command}:")
+        parts.append(markdown_table(["figure", "value"], rows))
         scores = table.get("iou_per_class")
         if isinstance(scores, Mapping):
             found = [f"| {escape(name)} | {'–' if score is None else f'{score:.2f}'} |" for name, score in scores.items()]
-            parts.append(_table(["class", "IoU (–: not seen)"], found))
+            parts.append(markdown_table(["class", "IoU (–: not seen)"], found))
     return "\n\n".join(parts) or "Not measured yet."
 
 
-def grid_table(figures: Mapping[str, Any]) -> str:
-    """What `fface-hub benchmark adapt` found, in Markdown: a line for each number of samples, and what bounds them."""
-    rows = {(row["variant"], row["shots"]): row for row in figures["rows"]}
-    bounds = {"fixed-layout": "the generator's own classes, of which each new one is a part", "oracle": "`full` on {shots} samples"}
-    names = list(dict.fromkeys(name for name, _ in rows if name not in bounds))
-    lines = []
-    for shots in sorted({shots for name, shots in rows if name in names}):
-        cells = [score(rows.get((name, shots))) for name in names]
-        lines.append(f"| {shots} | {' | '.join(cells)} |")
-    told = [f"{name} ({bounds[name].format(shots=shots)}): {score(row)}" for (name, shots), row in rows.items() if name in bounds]
-    about = (
-        f"Mean IoU of layout {escape(figures['layout'])} by the number of painted samples, on {figures['identities']} held-out heads from "
-        f"{len(figures['cameras'])} sides (in brackets the range over seeds; <code>{escape(figures['command'])}</code>):"
-    )
-    return "\n\n".join([about, _table(["samples", *names], lines), *([f"For comparison, {'; '.join(told)}."] if told else [])])
-
-
-def score(row: Mapping[str, Any] | None) -> str:
-    """A mean, and its range if there is one."""
-    if row is None:
-        return "–"
-    spread = f" ({row['miou_min']:.3f}–{row['miou_max']:.3f})" if row["miou_max"] > row["miou_min"] else ""
-    return f"{row['miou']:.3f}{spread}"
-
-
-def _table(heads: list[str], rows: list[str]) -> str:
-    return "\n".join([f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads), *rows])
-
-
-def layout_table(layout: Layout, further: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The classes of a layout as a Markdown table: id, name, colour, parent, and the `further` columns by their heads (a text for each
-    class). Names are shown as text, whatever they contain."""
-    further = further or {}
-    rows = []
-    for number, item in enumerate(layout.classes):
-        cells = [str(number), escape(item.name), "#" + bytes(item.color).hex(), escape(item.parent or "–")]
-        rows.append(f"| {' | '.join([*cells, *(column[number] for column in further.values())])} |")
-    return _table(["id", "class", "colour", "merges into", *further], rows)
-
-
-def escape(text: str) -> str:
-    """`text` as Markdown that shows it literally: HTML entities for everything that Markdown or HTML would read."""
-    return re.sub(r"[&<>\"\\`*_{}\[\]|~]", lambda match: f"&#{ord(match[0])};", text)
-
-
-def shown_id(id: str) -> str:
-    """An id that may stand in metadata and code as it is; anything that has not the form of one is replaced."""
-    return id if is_bundled_name(id) or is_hub_id(id) else "unknown-generator"
-
-
-def _adapter_facts(model: Adapter, id: str) -> dict[str, str]:
-    generator = shown_id(model.config["generator_id"])
-    count = sum(parameter.numel() for parameter in model.parameters())
-    return {
-        "summary": f"A face adapter: it labels every face of the generator `{generator}` with the {len(model.layout)} classes of the "
-        f"layout *{escape(model.layout.name)}*.",
-        "usage": Template(ADAPTER_USAGE).substitute(id=id, generator=generator),
-        "details": f"A network of {count:,} numbers that reads the generator's features, density and labels at points in space and gives "
-        f"logits of its own classes; pictures and shapes stay the generator's. It fits only the generator with the fingerprint "
-        f"`{model.config['generator_fingerprint']}` and is refused on others.\n\n{layout_table(model.layout)}",
-        "made": "Fitted on a few painted faces, after FFaceNeRF: cross-entropy and overlap loss, with the late style rows mixed at random "
-        "so that labels do not lean on colour; on faces that nobody painted, its classes are held to those of the generator.",
-        "limits": "- Small or rare classes are the least certain, and labels far from the frontal view are extrapolated.",
-    }
-
-
-def _model_facts(model: Model, id: str) -> dict[str, str]:
-    count = sum(parameter.numel() for parameter in model.parameters())
-    layout = getattr(model, "layout", None)
-    kind = "generator of 3-D faces with class labels" if isinstance(model, Generator) else "model"
-    settings = [f"| `{name}` | {escape(str(value))} |" for name, value in model.arguments.items()]
-    classes = f"\n\n{layout_table(layout)}" if isinstance(layout, Layout) else ""
-    return {
-        "summary": f"A {kind} of the family `{type(model).__name__}`.",
-        "usage": Template(GENERATOR_USAGE).substitute(id=id, side=512 if model.arguments.get("superresolution") else 64),
-        "details": f"{count:,} parameters.\n\n" + _table(["setting", "value"], settings) + classes,
-        "made": "Trained by volume rendering on rendered heads, whose pictures, labels and depths are known exactly; no photograph of a "
-        "person was used. Identities with seeds from 1,000,000 were never trained on.",
-        "limits": "- Faces look like the rendered heads it learnt from: studio light, plain background, few hair styles.",
-    }
-
-
-def write_card(model: Model, folder: Path, provenance: str, id: str | None = None) -> None:
-    """Put the card of a converted `model` beside its weights in `folder`; without an `id` it tells how to load that folder."""
+def save_with_card(model: Model, folder: Path, provenance: str, id: str | None = None) -> None:
+    """Save a converted `model` and its card to `folder` in one step; without an `id` the card tells how to load that folder."""
     own = f"./{folder.name}" if is_bundled_name(folder.name) else "./model"
-    (folder / "README.md").write_text(model_card(model, id or own, provenance=provenance), encoding="utf-8")
+    model.save_pretrained(folder, beside={CARD_NAME: model_card(model, id or own, provenance=provenance)})
 
 
 def bundled_cards() -> dict[str, str]:
@@ -237,21 +216,48 @@ def bundled_cards() -> dict[str, str]:
         model = Model.from_pretrained(name)
         path = CARDS / "results" / f"{name}.json"
         results = read_json(path) if path.is_file() else {}
+        if isinstance(model, CanonicalEditor):
+            results["edit"] = read_json(CARDS / "results" / "edit.json")["methods"]["ours-preview"]
         if isinstance(model, Adapter) and (grid := CARDS / "results" / f"adapt-{model.layout.name}.json").is_file():
             results["adapt"] = read_json(grid)
         cards[name] = model_card(model, name, results)
     return cards
 
 
+def template_card() -> str:
+    """The card of no model in particular, with [what to write] in the place of facts."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    data = ModelCardData(
+        library_name="fface-hub",
+        pipeline_tag="[a task of the Hub, such as image-segmentation]",
+        tags=["face-editing", "3d", "[fface-generator, fface-adapter, fface-encoder, fface-editor, fface-landmarks or fface-parser]"],
+        license="[a licence of the Hub, such as apache-2.0]",
+        base_model="[only of an adapter: the id of its generator]",
+        base_model_relation="adapter",
+        model_name="[the name]",
+        eval_results=[EvalResult("[task]", "[id of the data]", "[the data in words]", "[metric]", 0, metric_name="[the metric in words]")],
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{Template(TEMPLATE.read_text(encoding='utf-8')).substitute(BLANKS)}"
+
+
+def all_cards() -> dict[Path, str]:
+    """Path → text of all that is published: the cards of every bundled model in `model_cards/` and beside its weights, the template, and
+    the README with its tables.
+    """
+    bundled = bundled_cards().items()
+    places = {path: card for name, card in bundled for path in (CARDS / f"{name}.md", CHECKPOINTS / name / CARD_NAME)}
+    readme = CARDS.parent / "README.md"
+    return {**places, CARDS / "template.md": template_card(), readme: fill_tables(readme.read_text(encoding="utf-8"))}
+
+
 def write_cards() -> list[Path]:
-    """Write all bundled cards to `model_cards/NAME.md` and `checkpoints/NAME/README.md`; the paths written."""
-    paths = []
-    for name, card in bundled_cards().items():
-        for path in (CARDS / f"{name}.md", CHECKPOINTS / name / "README.md"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(card, encoding="utf-8")
-            paths.append(path)
-    return paths
+    """Write all cards; the paths written."""
+    cards = all_cards()
+    for path, card in cards.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(card, encoding="utf-8")
+    return list(cards)
 
 
 if __name__ == "__main__":

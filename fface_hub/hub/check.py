@@ -17,13 +17,16 @@ from fface_hub.errors import FFaceError
 from fface_hub.models import fingerprint, read_config, read_weights
 from fface_hub.remote import PICKLE_SUFFIXES, fetch, listing
 from fface_hub.schema import check_arguments
-from fface_hub.sources import CONFIG_NAME, Source, inside, is_hub_id, locate, model_file
+from fface_hub.sources import CARD_NAME, CONFIG_NAME, Source, check_parts, inside, is_hub_id, locate, model_file
 
-CARD = "README.md"
 MAX_FILES = 1000
 PICKLED = (*PICKLE_SUFFIXES, ".pickle", ".joblib", ".npy", ".npz", ".h5", ".keras", ".mar", ".nemo")
 """Suffixes of files that hold pickled objects or other code, or may."""
-PROGRAMS = (".py", ".pyc", ".pyd", ".ipynb", ".sh", ".bat", ".cmd", ".ps1", ".exe", ".so", ".dll", ".dylib", ".js", ".jar", ".wasm", ".whl")
+PROGRAMS = (
+    ".py", ".pyc", ".pyd", ".pyw", ".ipynb", ".sh", ".bash", ".bat", ".cmd", ".ps1", ".vbs", ".pl", ".rb", ".php", ".lua", ".exe", ".msi",
+    ".com", ".elf", ".so", ".dll", ".dylib", ".o", ".js", ".mjs", ".jar", ".class", ".wasm", ".whl", ".deb", ".rpm",
+)  # fmt: skip
+"""Suffixes of files that are run, by a system or an interpreter."""
 EXPECTED = (".json", ".safetensors", ".md", ".txt", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".glb")
 EXPECTED_NAMES = ("LICENSE", ".gitattributes", ".gitignore")
 
@@ -61,8 +64,9 @@ def check(source: Source) -> Verdict:
     """
     verdict = Verdict(shown(str(source.id)))
     if isinstance(source.id, str) and is_hub_id(source.id):
+        check_parts(source)
         found = listing(source)
-        verdict.commit, verdict.sizes = found.commit, dict(sorted(found.sizes.items()))
+        verdict.commit, verdict.sizes = found.commit, {name: size or 0 for name, size in sorted(found.sizes.items())}
         try:
             folder = fetch(replace(source, revision=found.commit), [CONFIG_NAME, source.weights_name])
         except FFaceError as error:
@@ -77,8 +81,10 @@ def check(source: Source) -> Verdict:
             Finding(verdict.id, f"There are more than {MAX_FILES} files, and a model has a few: look at them yourself.")
         )
     verdict.findings += [finding for name in verdict.sizes if (finding := _judge_name(name)) is not None]
-    if CARD not in verdict.sizes:
-        verdict.findings.append(Finding(CARD, "There is no card: nobody says how the model was made and what it is for.", refused=False))
+    if CARD_NAME not in verdict.sizes:
+        verdict.findings.append(
+            Finding(CARD_NAME, "There is no card: nobody says how the model was made and what it is for.", refused=False)
+        )
     if folder is not None:
         _judge_content(verdict, folder, source.weights_name)
     return verdict
@@ -107,17 +113,19 @@ def _files(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, int]]:
 
 
 def _judge_name(name: str) -> Finding | None:
-    """What is to say about a file because of its name."""
+    """What is to say about a file because of its name, of which every ending counts where the last is not harmless: `model.pth.tar`."""
     path = PurePosixPath(name)
     suffix = path.suffix.lower()
-    if suffix in PICKLED:
+    suffixes = {suffix} if suffix in EXPECTED else {ending.lower() for ending in path.suffixes}
+    if suffixes & set(PICKLED):
         return Finding(
             shown(name), "This file may hold pickled objects, which can run code in programs that load it: ask the author to remove it."
         )
-    if suffix in PROGRAMS:
+    if suffixes & set(PROGRAMS):
         return Finding(shown(name), "This is a program, and a model needs none: ask the author to remove it.")
     if suffix not in EXPECTED and path.name not in EXPECTED_NAMES and path.parts[0] != ".cache":  # where 'hf download' keeps its notes
-        return Finding(shown(name), "This is no usual part of a model, and is never read.", refused=False)
+        what = "This is no usual part of a model, and its name does not tell what it is. It is never read: look at it before you open it."
+        return Finding(shown(name), what, refused=False)
     return None
 
 

@@ -19,7 +19,8 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.doors import check_shapes
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
-from fface_hub.hub.cards import escape, write_card
+from fface_hub.hub.card_facts import escape
+from fface_hub.hub.cards import save_with_card
 from fface_hub.hub.official import Official, read_official
 from fface_hub.hub.push import push_model
 from fface_hub.hub.saved import Array
@@ -69,8 +70,7 @@ def convert(path: str | Path, out: str | Path, push: str | None = None, layout: 
     conversion = read_checkpoint(path, push or "", layout)
     for model, ending in zip(conversion.models, ("", ADAPTER_ENDING), strict=False):
         folder = Path(f"{Path(out).resolve()}{ending}")
-        model.save_pretrained(folder)
-        write_card(model, folder, conversion.provenance, f"{push}{ending}" if push else None)
+        save_with_card(model, folder, conversion.provenance, f"{push}{ending}" if push else None)
     if push is not None:
         for model, ending in zip(conversion.models, ("", ADAPTER_ENDING), strict=False):
             conversion.urls.append(push_model(model, push + ending, private=True, provenance=conversion.provenance))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from string import Template
 
 from fface_hub.adapters.samples import LAYOUT, SampleSet
 from fface_hub.adapters.samples_rows import METADATA, read_rows, row_files
 from fface_hub.errors import ModelError
-from fface_hub.hub.cards import escape, layout_table, shown_id
-from fface_hub.remote import fetch, hub_errors
-from fface_hub.sources import Source, check_parts, is_hub_id
+from fface_hub.hub.card_facts import escape, layout_table, shown_id
+from fface_hub.remote import fetch, hub_errors, ready_repository
+from fface_hub.sources import CARD_NAME, Source, check_parts, check_target
 
 TEMPLATE = Path(__file__).with_name("samples_card.md")
 WRITTEN = re.compile(r"\d{4}(_labels\.png|\.png|\.safetensors)")
@@ -42,22 +41,20 @@ def push_samples(
     """Create the dataset `org/name` if it is not there, upload the set and its card in one commit, and return its URL.
 
     Samples of an earlier push that are not in the set any more go with the same commit. A branch `revision` is created if need be.
-    `license` is the Hub's identifier of one. Raises `ModelError`; then the repository is as it was.
+    `license` is the Hub's identifier of one. Raises `ModelError`, also for a public repository that is to be `private`; then it is as it
+    was.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    if not is_hub_id(repo_id):
-        raise ModelError(f"'{repo_id[:80]}' is not a valid Hub id: write it as 'org/name'.")
+    check_target(repo_id, revision, token)
     card = dataset_card(samples, repo_id, license)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "samples"
-        samples.save(folder, {"README.md": card})
+        samples.save(folder, {CARD_NAME: card})
         paths = sorted(folder.iterdir())
         api = HfApi(token=token)
         with hub_errors(repo_id, "push", "dataset"):
-            url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-            if revision is not None:
-                api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
+            url = ready_repository(api, repo_id, private, revision, "dataset")
             before = api.list_repo_files(repo_id, repo_type="dataset", revision=revision)
             gone = [name for name in before if WRITTEN.fullmatch(name) and not (folder / name).exists()]
             api.create_commit(
@@ -67,15 +64,13 @@ def push_samples(
                 repo_type="dataset",
                 revision=revision,
             )
-    return str(url)
+    return url
 
 
 def fetch_samples(source: Source) -> Path:
     """The local folder of the sample set at `source` on the Hub, all of one commit: first what names the files, then these."""
     check_parts(source)
-    folder = fetch(source, [METADATA, LAYOUT])
-    files = row_files(read_rows(folder / METADATA))
-    return fetch(replace(source, revision=folder.name), [METADATA, LAYOUT, *dict.fromkeys(files)])
+    return fetch(source, [METADATA, LAYOUT], lambda folder: [*dict.fromkeys(row_files(read_rows(folder / METADATA)))])
 
 
 def dataset_card(samples: SampleSet, id: str, license: str = "apache-2.0") -> str:

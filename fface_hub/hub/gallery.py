@@ -8,7 +8,7 @@ from typing import Any
 from fface_hub.doors import parse_json
 from fface_hub.errors import ModelError
 from fface_hub.remote import hub_errors
-from fface_hub.sources import is_bundled_name, is_hub_id
+from fface_hub.sources import check_token, is_bundled_name, is_hub_id
 
 ADAPTER_TAG = "fface-adapter"
 BASE = "base_model:"
@@ -36,6 +36,7 @@ def find_adapters(generator: str | None = None, limit: int = 50, token: str | bo
 
     if generator is not None and not (is_bundled_name(generator) or is_hub_id(generator)):
         raise ModelError(f"{generator[:80]!r} is not the name of a generator: give a bundled name or a Hub id 'org/name'.")
+    check_token(token)
     tags = [ADAPTER_TAG] if generator is None else [ADAPTER_TAG, BASE + generator]
     parameters = {"filter": tags, "limit": limit, "sort": "downloads"}
     with hub_errors(ADAPTER_TAG, "load", "gallery"):  # `HfApi.list_models` would try five times before it says that there is no network

@@ -167,14 +167,16 @@ class _Values:
 
 
 def _array(storage: Any, offset: Any, shape: Any, strides: Any) -> Array:
-    """A tensor that lies in its storage and holds no number twice: what is small in a file stays small in memory."""
+    """A tensor that fills a part of its storage without gaps: what is small in a file stays small in memory."""
     sizes = isinstance(shape, tuple) and isinstance(strides, tuple) and len(shape) == len(strides) <= MAX_DIMENSIONS
     numbers = [offset, *shape, *strides] if sizes else [None]
     if not isinstance(storage, Storage) or not all(type(n) is int and 0 <= n < MAX_NUMBER for n in numbers):
         raise BrokenPickleError("a tensor in it is none")
-    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if math.prod(shape) > storage.count or (math.prod(shape) and last >= storage.count):
+    count, span = math.prod(shape), 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    if count > storage.count or (count and offset + span > storage.count):
         raise BrokenPickleError("a tensor in it is larger than its storage")
+    if count and span != count:
+        raise BrokenPickleError("the numbers of a tensor in it do not lie side by side")
     return Array(storage, offset, shape, strides)
 
 

@@ -101,7 +101,7 @@ def test_logits_labels_and_gradients_are_the_renderers() -> None:
     cache = RayCache.build(solid_generator(), whole(), SAMPLING)
     model = adapter()
     scene = solid_generator().scene(latents)
-    views = render(scene, cameras, SIZE, SAMPLING, adapter=model)
+    views = render(scene, cameras, SIZE, SAMPLING, adapter=model, exact=True)
     assert 0.2 < float(views.opacity.mean()) < 0.9  # heads and background
     order = torch.tensor([2, 0, 1])
     picks = torch.arange(SIZE**2).flip(0).expand(3, -1)

@@ -95,6 +95,13 @@ def test_fit_finds_a_layout_that_is_a_function_of_geometry() -> None:
     assert not adapter.training
 
 
+@pytest.mark.parametrize(("release", "kept"), [(None, None), ("eg3d", "eg3d"), ("ffacenerf", "nerffaceediting")])
+def test_the_licence_of_a_generator_goes_on_to_its_adapters(release: str | None, kept: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = solid_generator()
+    monkeypatch.setattr(generator, "release", release)
+    assert fit(generator, sample_set(), settings=replace(QUICK, steps=1)).release == kept
+
+
 def test_same_settings_give_the_same_adapter_and_leave_the_generator_alone() -> None:
     settings = replace(QUICK, steps=4)
     before = {key: value.clone() for key, value in solid_generator().state_dict().items()}

@@ -54,6 +54,32 @@ def test_the_folder_is_an_imagefolder(tmp_path: Path) -> None:
     assert {item["name"] for item in json.loads((tmp_path / "layout.json").read_text())["classes"]} >= {"ala", "iris"}
 
 
+def test_metadata_that_is_larger_than_it_says_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file may be that grows while it is read; those of the kernel say that they have no bytes at all."""
+    make(1).save(tmp_path)
+    (tmp_path / "metadata.jsonl").unlink()
+    (tmp_path / "metadata.jsonl").symlink_to("/proc/self/status")
+    assert (tmp_path / "metadata.jsonl").stat().st_size == 0
+    monkeypatch.setattr(samples_rows, "MAX_METADATA_BYTES", 100)
+    monkeypatch.setattr("fface_hub.adapters.samples.inside", lambda folder, path: path)
+    with pytest.raises(ModelError, match="is larger than"):
+        SampleSet.load(tmp_path)
+
+
+def test_a_set_that_is_replaced_while_it_is_read_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = make(1), make(3)
+    first.save(tmp_path / "set")
+    read, saves = samples_rows.read_image, [second]
+
+    def read_later(path: Path) -> Image.Image:
+        if saves:
+            saves.pop().save(tmp_path / "set")
+        return read(path)
+
+    monkeypatch.setattr(samples_rows, "read_image", read_later)
+    assert len(SampleSet.load(tmp_path / "set")) == 3 and not saves
+
+
 def test_latents_may_be_absent(tmp_path: Path) -> None:
     make(1, with_latents=False).save(tmp_path)
     assert "latents" not in json.loads((tmp_path / "metadata.jsonl").read_text())

@@ -74,7 +74,7 @@ def test_the_face_is_cut_out_of_picture_and_label_map_alike(
         asked.append((photo, settings.tuning_steps))
         return type("Found", (), {"latents": generator.sample(1, 0), "camera": look_at(5.0)})
 
-    monkeypatch.setattr(module, "find_face", lambda photo: face)
+    monkeypatch.setattr(module, "find_face", lambda photo, metres_per_unit: face)
     monkeypatch.setattr(module, "invert", invert)
     settings = replace(QUICK, cropped=False, invert=InvertSettings())
     sample = import_samples(tiny_generator, tmp_path, tmp_path / "labels", LAYOUT, settings).samples[0]

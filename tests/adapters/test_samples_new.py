@@ -10,13 +10,14 @@ import torch
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.samples import Origin
-from fface_hub.adapters.samples_new import draw, farthest_points, painting_guide, starting_note, starting_table
+from fface_hub.adapters.samples_new import draw, farthest_points, painting_guide, propose, starting_note, starting_table
 from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
 from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.layouts import BASE_15, EYES_19, LabelClass, Layout
 from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
+from fface_hub.rendering.sampling import Sampling
 
 OWN = Layout(
     "own",
@@ -66,6 +67,15 @@ def test_drawn_faces_bring_all_that_a_fit_needs(tiny_generator: TriplaneGenerato
     again = draw(tiny_generator, OWN, 1, seed=1, resolution=16)
     other = draw(tiny_generator, OWN, 1, seed=2, resolution=16)
     assert torch.equal(again.samples[0].image, first.image) and not torch.equal(other.samples[0].image, first.image)
+
+
+def test_faces_come_one_by_one_and_go_on_where_they_were_left(tiny_generator: TriplaneGenerator) -> None:
+    every = draw(tiny_generator, OWN, 3, resolution=16).samples
+    rest = propose(tiny_generator, OWN, 3, resolution=16, done={1})
+    for found, wanted in zip(rest, every[::2], strict=True):
+        assert torch.equal(found.image, wanted.image) and torch.equal(found.camera.cam2world, wanted.camera.cam2world)
+    few = next(propose(tiny_generator, OWN, 3, resolution=16, sampling=Sampling(8, 8)))
+    assert not torch.equal(few.image, every[0].image) and torch.equal(few.camera.cam2world, every[0].camera.cam2world)
 
 
 def test_an_adapter_that_is_good_already_gives_the_start(tiny_generator: TriplaneGenerator) -> None:

@@ -11,13 +11,14 @@ import torch
 from fface_hub.cameras import look_at
 from fface_hub.commands import folders
 from fface_hub.commands.folders import Face, draw_face, load_face, save_face
+from fface_hub.compute import Compute
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.backdrop import Backdrop
 from fface_hub.inversion.inversion import BACKDROP_FILE
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 NAMES = ["face.json", "inversion.json", "labels.png", "latents.safetensors", "picture.png", "tuning.safetensors"]
 
 

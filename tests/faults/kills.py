@@ -1,4 +1,5 @@
-"""Kills saves, training runs and fits, and looks at what is left: `python -m tests.faults.kills model|training|adapt COUNT FOLDER`."""
+"""Kills saves, training runs, fits and conversions, and looks at what is left; and lets many save at once:
+`python -m tests.faults.kills model|training|adapt|convert|race COUNT FOLDER`."""
 
 from __future__ import annotations
 
@@ -20,15 +21,16 @@ from fface_hub.errors import ModelError
 from fface_hub.files import current_folder
 from fface_hub.layouts import BASE_15
 from fface_hub.models import Model
-from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME
+from fface_hub.sources import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME
 from fface_hub.training.checkpoint import has_checkpoint
 from fface_hub.training.trainer import Budget, Run, train
 from tests.balls import Balls, ball_config, ball_shards
 from tests.faults.forks import Ending, attempt, moment
+from tests.hub.standins import Official, official_state
+from tests.hub.test_convert import SMALL
 from tests.tiny import PAIR, new_solid_generator, random_generator
 
 STEPS = 12
-CARD = "README.md"
 
 
 @dataclass
@@ -77,7 +79,7 @@ def kill_saves(count: int, room: Path) -> Findings:
     models = [random_generator(seed, **PAIR) for seed in range(2)]
     folder = room / "place" / "model"
     folder.mkdir(parents=True)
-    (folder / CARD).write_text("card")
+    (folder / CARD_NAME).write_text("card")
     models[0].save_pretrained(folder)
     whole = min((attempt(lambda: models[1].save_pretrained(folder), folder) for _ in range(3)), key=lambda ending: ending.seconds)
     while found.killed < count:
@@ -85,13 +87,13 @@ def kill_saves(count: int, room: Path) -> Findings:
             shutil.rmtree(folder.parent)
             folder.parent.mkdir()
         before = loaded(folder)
-        card = before is not None and (current_folder(folder) / CARD).exists()
+        card = before is not None and (current_folder(folder) / CARD_NAME).exists()
         model = models[0] if before == models[1].fingerprint else models[1]
         ending = attempt(lambda model=model: model.save_pretrained(folder), folder, moment(source, whole))
         found.judge(ending, loaded(folder), before, model.fingerprint)
-        assert not card or (current_folder(folder) / CARD).read_text() == "card"
+        assert not card or (current_folder(folder) / CARD_NAME).read_text() == "card"
         if source.random() < 0.4:  # the others: a killed save finds what a killed save has left
-            check_next_save(folder, model, {CARD} if card else set())
+            check_next_save(folder, model, {CARD_NAME} if card else set())
             found.whole += 1
     return found
 
@@ -184,7 +186,61 @@ def kill_fits(count: int, room: Path) -> Findings:
     return found
 
 
+def kill_conversions(count: int, room: Path) -> Findings:
+    """`fface-hub convert`, of one checkpoint and another in turn, into one folder. The card, which states the licence, is always that of
+    the weights beside it."""
+    found, source, official = Findings(), random.Random(4), Official(room / "canary")
+    for seed in range(2):
+        state = official_state(random_generator(seed, **SMALL, decoder="eg3d"))
+        (room / f"{seed}.pkl").write_bytes(official.pickled(state))
+
+    def convert(seed: int, out: Path) -> None:
+        assert main(["convert", str(room / f"{seed}.pkl"), str(out)]) == 0
+
+    endings = [attempt(lambda seed=seed: convert(seed, room / "whole" / str(seed)), room / "whole" / str(seed)) for seed in range(2)]
+    prints = [loaded(room / "whole" / str(seed)) or "" for seed in range(2)]
+    folder = room / "place" / "model"
+    attempt(lambda: convert(0, folder), folder)
+    while found.killed < count:
+        before = loaded(folder)
+        seed = int(before == prints[0])
+        ending = attempt(lambda seed=seed: convert(seed, folder), folder, moment(source, endings[1]))
+        after = loaded(folder)
+        found.judge(ending, after, before, prints[seed])
+        assert (after or "nothing") in (current_folder(folder) / CARD_NAME).read_text()
+        if source.random() < 0.4:
+            check_next_save(folder, Model.from_pretrained(folder), {CARD_NAME})
+            found.whole += 1
+    assert not official.canary.exists()
+    return found
+
+
+def race_saves(count: int, room: Path) -> Findings:
+    """Four processes save two models into one folder, each `count` times: none fails, and whoever reads finds one of the models, whole."""
+    models, folder, children = [random_generator(seed, **PAIR) for seed in range(2)], room / "place" / "model", set[int]()
+    prints, found = [model.fingerprint for model in models], Findings()
+    models[0].save_pretrained(folder)
+    for number in range(4):
+        if (child := os.fork()) == 0:
+            code = 1
+            try:
+                for _ in range(count):
+                    models[number % 2].save_pretrained(folder)
+                code = 0
+            finally:
+                os._exit(code)
+        children.add(child)
+    while children:
+        found.whole += loaded(folder) in prints
+        found.ended += 1
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        assert status == 0
+        children.discard(ended)
+    check_next_save(folder, models[0], set())
+    return found
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)  # a fork has none of the threads of its parent
-    run = {"model": kill_saves, "training": kill_training, "adapt": kill_fits}[sys.argv[1]]
-    print(json.dumps(asdict(run(int(sys.argv[2]), Path(sys.argv[3])))))
+    kinds = {"model": kill_saves, "training": kill_training, "adapt": kill_fits, "convert": kill_conversions, "race": race_saves}
+    print(json.dumps(asdict(kinds[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))))

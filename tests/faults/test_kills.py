@@ -1,5 +1,5 @@
-"""A kill (signal 9) in the middle of a save, of a training run or of a fit leaves what was there before or what was to come, whole, and the
-next save leaves no litter (kills.py)."""
+"""A kill (signal 9) in the middle of a save, a training run, a fit or a conversion leaves what was there before or what was to come, whole,
+and the next save leaves no litter (kills.py)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are what is killed")
 FULL = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.full])
-SAVES, RUNS, FITS = [15, FULL], [10, FULL], [4, FULL]
+SAVES, RUNS, FITS, CONVERSIONS = [15, FULL], [10, FULL], [4, FULL], [6, FULL]
 
 
-def kill(kind: str, count: int, room: Path) -> Findings:
-    """What a process found that kills others."""
+def run(kind: str, count: int, room: Path) -> Findings:
+    """What a process of its own found."""
     command = [sys.executable, "-m", "tests.faults.kills", kind, str(count), str(room)]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     print(done.stdout)
-    found = Findings(**json.loads(done.stdout.splitlines()[-1]))
+    return Findings(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def kill(kind: str, count: int, room: Path) -> Findings:
+    """What a process found that kills others."""
+    found = run(kind, count, room)
     assert found.killed >= count and found.old + found.new + found.absent >= found.killed
     return found
 
@@ -46,3 +51,15 @@ def test_killed_training_goes_on_as_if_it_had_never_been_killed(count: int, tmp_
 @pytest.mark.parametrize("count", FITS)
 def test_a_killed_fit_leaves_the_old_adapter_or_the_new_one(count: int, tmp_path: Path) -> None:
     kill("adapt", count, tmp_path)
+
+
+@pytest.mark.parametrize("count", CONVERSIONS)
+def test_a_killed_conversion_leaves_no_model_with_the_card_of_another(count: int, tmp_path: Path) -> None:
+    found = kill("convert", count, tmp_path)
+    assert found.old and not found.absent
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.full])])
+def test_processes_that_save_at_once_wait_for_each_other(count: int, tmp_path: Path) -> None:
+    found = run("race", count, tmp_path)
+    assert found.whole == found.ended >= 4  # it was read so often meanwhile

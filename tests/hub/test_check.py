@@ -51,8 +51,13 @@ def test_pickles_programs_and_links_are_refused_and_never_run(folder: Path, tmp_
     (folder / "loop.txt").symlink_to(folder / "loop.txt")
     (folder / "\x1b[2Jnotes.odt").write_text("notes")
     (folder / "README.md").unlink()
+    hidden = ("libx.so.1", "model.pth.tar", "data.PKL.gz", "setup.pl")
+    for name in hidden:
+        (folder / name).touch()
+    (folder / "how.py.txt").touch()  # is shown, not run
     verdict = check(Source(folder))
     said = refusals(verdict)
+    assert all(any(line.startswith(name) for line in said) for name in hidden) and not any("how.py" in line for line in said)
     links = [line for line in said if "link" in line]
     assert [line.split(":")[0] for line in links] == ["loop.txt", "deep/home", "deep/secret.png"]
     assert all("link to somewhere else" in line for line in links[1:])

@@ -272,10 +272,10 @@ def test_cards_state_origin_and_licence_wherever_the_model_goes(tmp_path: Path, 
     for part in ("non-commercial use only", "NVIDIA and Stanford", "SHA-256 `", "no class labels", 'from_pretrained("./eg3d")'):
         assert part in text
     assert "Apache-2.0." not in text and "rendered heads" not in text and "[x](y)" not in text
-    # Also when it is pushed from Python later on, or tuned, or saved again.
+    # Also when it is pushed from Python later on, or saved again.
     loaded = TriplaneGenerator.from_pretrained(tmp_path / "eg3d")
-    loaded.tuned_copy().save_pretrained(tmp_path / "tuned")
-    again = TriplaneGenerator.from_pretrained(tmp_path / "tuned")
+    loaded.save_pretrained(tmp_path / "copy")
+    again = TriplaneGenerator.from_pretrained(tmp_path / "copy")
     assert "NVIDIA" in model_card(again, "org/again").split("## Licence")[1] and again.fingerprint == loaded.fingerprint
     config = json.loads((tmp_path / "eg3d" / "config.json").read_text())
     (tmp_path / "eg3d" / "config.json").write_text(json.dumps({**config, "_release": "mine"}))

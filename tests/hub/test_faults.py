@@ -34,7 +34,7 @@ DOWNLOAD = {
 SAID: dict[str, tuple[str, ...]] = {
     "401": ("access token",),
     "403": ("refuses access",),
-    "404": ("no model", "error 404"),
+    "404": ("no model", "no sample set", "error 404"),
     "409": ("try again",),
     "429": ("too many requests",),
     "500": ("error 500",),
@@ -191,35 +191,99 @@ def test_a_disk_without_room_is_told_and_leaves_nothing_half_written(hub: Hub, t
     assert sorted(hub.repositories["org/nose"].files) == ["README.md", "config.json", WEIGHTS_NAME, "preview.png"]
 
 
+SAMPLES_UPLOAD = {
+    "create": ("POST", "/api/repos/create"),
+    "card": ("POST", "/api/validate-yaml"),
+    "branch": ("POST", "/branch/"),
+    "list": ("GET", "/api/datasets/org/faces"),
+    "announce": ("POST", "/preupload/"),
+    "batch": ("POST", "/objects/batch"),
+    "latents": ("PUT", "/_lfs/"),
+    "commit": ("POST", "/commit/"),
+}
+SAMPLES_DOWNLOAD = {
+    "info": ("GET", "/api/datasets/org/faces"),
+    "rows": ("GET", "metadata.jsonl"),
+    "layout": ("GET", "layout.json"),
+    "picture": ("GET", "0000.png"),
+    "labels": ("GET", "0000_labels.png"),
+    "latents head": ("HEAD", "0000.safetensors"),
+    "latents": ("GET", "0000.safetensors"),
+}
 SAMPLES = """
 from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
+from fface_hub.latents import Latents
 from fface_hub.layouts import BASE_15
 
 time.sleep = lambda seconds: None
-face = Sample(torch.zeros(3, 8, 8), torch.ones(4, 4, dtype=torch.int64), look_at(0.0))
-samples = SampleSet(BASE_15, (face, face))
-push = lambda: samples.push_to_hub("org/faces", token="hf_test")
-found["push"], found["load"], found["wrong"] = {}, {}, []
-for stage in ("/repos/create", "/preupload/", "/commit/"):
-    fault(["POST", stage, "drop"])
-    found["push"][stage] = told(push)
+found["said"], found["wrong"] = {}, []
+
+def push(number):
+    latents = Latents(torch.full((1, 2, 3), float(number)), torch.zeros(1, 1, 2, 3))
+    face = Sample(torch.zeros(3, 8, 8), torch.ones(4, 4, dtype=torch.int64), look_at(0.0), latents)
+    return SampleSet(BASE_15, (face, face)).push_to_hub("org/faces", token="hf_test", revision=BRANCH)
+
+def read(**options):
+    samples = SampleSet.load("org/faces", token="hf_test", revision=BRANCH, **options)
+    return len(samples), float(samples.samples[0].latents.geometry[0, 0, 0])
+"""
+SAMPLES_PUSH = """
+BRANCH = "try"
+push(0)
+for number, (stage, (method, path), what) in enumerate(CASES, 1):
+    before = fault([method, path, what])["datasets/org/faces"]
+    said = told(lambda: push(number))
+    after = fault()["datasets/org/faces"]
+    found["said"][f"{stage}/{what}"] = [said and said[0], after - before]
+    again = push(number)
+    held = fault()["datasets/org/faces"] - after
+    if not (again.endswith("/org/faces") and read() == (2, number) and after - before + held == 1):
+        found["wrong"].append([stage, what, after - before, held])
+"""
+SAMPLES_LOAD = """
+BRANCH = None
+push(7)
+for number, (stage, (method, path), what) in enumerate(CASES):
+    folder = os.path.join(CACHES, str(number))
+    fault([method, path, what])
+    said = told(lambda: read(cache_dir=folder))
     fault()
-push()
-found["commits"] = fault()["datasets/org/faces"]
-for number, name in enumerate(("metadata.jsonl", "layout.json", "0000.png", "0000_labels.png")):
-    load = lambda **options: SampleSet.load("org/faces", cache_dir=os.path.join(CACHES, str(number)), **options)
-    fault(["GET", name, "drop"])
-    found["load"][name] = told(load)
-    fault()
-    if told(lambda: load(local_files_only=True)) is None or len(load()) != 2:
-        found["wrong"].append(name)
+    left = told(lambda: read(cache_dir=folder, local_files_only=True))
+    found["said"][f"{stage}/{what}"] = [said and said[0], 0]
+    if said is not None and (left is None or "not downloaded" not in left[0]) or read(cache_dir=folder) != (2, 7):
+        found["wrong"].append([stage, what, left])
 """
 
 
-def test_cut_connections_of_a_sample_set(hub: Hub, tmp_path: Path) -> None:
-    found = run_client(hub.url, tmp_path, f"CACHES = {str(tmp_path)!r}\n{SAMPLES}")
-    assert len(found["push"]) == 3 and len(found["load"]) == 4 and found["wrong"] == []
-    for told in (*found["push"].values(), *found["load"].values()):
-        assert told is not None and "sample set 'org/faces'" in told[0] and "cannot be reached" in told[0]
-    assert found["commits"] == 2  # the empty start, and the push that was not cut
+def test_every_fault_of_pushing_a_sample_set(hub: Hub, tmp_path: Path) -> None:
+    found = run_client(hub.url, tmp_path, f"CASES = {cases(SAMPLES_UPLOAD)!r}\n{SAMPLES}{SAMPLES_PUSH}")
+    check_sentences(found, HARMLESS_UPLOAD)
+    assert [case for case, (sentence, commits) in found["said"].items() if sentence and commits] == ["commit/half"]
+
+
+def test_every_fault_of_reading_a_sample_set(hub: Hub, tmp_path: Path) -> None:
+    found = run_client(hub.url, tmp_path, f"CASES, CACHES = {cases(SAMPLES_DOWNLOAD)!r}, {str(tmp_path)!r}\n{SAMPLES}{SAMPLES_LOAD}")
+    check_sentences(found, {"latents head/half"})
+
+
+SAMPLES_UPDATE = """
+BRANCH = None
+push(1)
+found["first"] = read()
+push(2)
+found["cut"], found["kept"] = {}, {}
+for name in ("metadata.jsonl", "layout.json", "0000.png", "0001_labels.png", "0001.safetensors"):
+    fault(["HEAD", name, 500])  # most files are the same in both versions, and only asked about
+    found["cut"][name] = told(read)
+    found["kept"][name] = read(local_files_only=True)
+    fault()
+found["newer"], found["newer offline"] = read(), read(local_files_only=True)
+"""
+
+
+def test_an_update_of_a_sample_set_that_fails_leaves_the_old_version(hub: Hub, tmp_path: Path) -> None:
+    found = run_client(hub.url, tmp_path, SAMPLES + SAMPLES_UPDATE)
+    assert all(said is not None and "error 500" in said[0] for said in found["cut"].values())
+    assert found["first"] == [2, 1.0] and all(kept == [2, 1.0] for kept in found["kept"].values())
+    assert found["newer"] == found["newer offline"] == [2, 2.0]

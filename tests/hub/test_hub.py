@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from fface_hub.adapters.adapter import Adapter
 from fface_hub.doors import read_image
 from fface_hub.errors import ModelError
+from fface_hub.layouts import NASAL_WING_17
 from fface_hub.models import Model
-from fface_hub.sources import WEIGHTS_NAME
-from tests.hub.client import run_client
+from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME
+from tests.hub.client import AT_ONCE, run_client
 from tests.hub.loopback import Fault, Hub, Repository
 
 
@@ -53,6 +56,9 @@ HfApi(token="hf_test").create_tag("org/nose", tag="v1")
 adapter.push_to_hub("org/nose", token="hf_test", results={"fewshot": {"miou": 0.7}})
 found["wrong_token"] = told(lambda: adapter.push_to_hub("org/other", token="hf_wrong"))
 found["bad_id"] = told(lambda: adapter.push_to_hub("nose", token="hf_test"))
+found["bad_branch"] = told(lambda: adapter.push_to_hub("org/nose", token="hf_test", revision="../main"))
+found["bad_token"] = told(lambda: adapter.push_to_hub("org/nose", token="hf_test\\n"), at_once=True)
+found["public"] = told(lambda: adapter.push_to_hub("org/open", token="hf_test", private=True))
 import fface_hub.hub.push
 fface_hub.hub.push.model_card = lambda *facts: "---\\ntags: [face]\\n---\\n# no licence"
 found["bad_card"] = told(lambda: adapter.push_to_hub("org/nose", token="hf_test"))
@@ -70,6 +76,7 @@ found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown", token="hf
 found["no_revision"] = told(lambda: Adapter.from_pretrained("org/nose", token="hf_test", revision="v9"))
 found["pickled"] = told(lambda: Adapter.from_pretrained("org/pickled"))
 found["local_only"] = told(lambda: Adapter.from_pretrained("org/pickled", local_files_only=True))
+found["bad_token"] = told(lambda: Adapter.from_pretrained("org/nose", token="hf_test "))
 found["busy"] = told(lambda: Adapter.from_pretrained("busy/model"))
 found["broken"] = told(lambda: Adapter.from_pretrained("broken/model"))
 """
@@ -77,13 +84,14 @@ OFFLINE = """
 found["logits"] = logits(Adapter.from_pretrained("org/nose", revision="v1"))
 found["local"] = logits(Adapter.from_pretrained("org/nose", revision="v1", local_files_only=True))
 found["main"] = logits(Adapter.from_pretrained("org/nose"))
-found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown"))
-found["push"] = told(lambda: Adapter.from_pretrained("org/nose").push_to_hub("org/nose", token="hf_test"))
+found["unknown"] = told(lambda: Adapter.from_pretrained("org/unknown"), at_once=True)
+found["push"] = told(lambda: Adapter.from_pretrained("org/nose").push_to_hub("org/nose", token="hf_test"), at_once=True)
 """
 
 
 @pytest.fixture(scope="module")
 def pushed(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    hub.repositories["org/open"] = Repository(private=False)
     return run_client(hub.url, tmp_path_factory.mktemp("writer"), PUSH)
 
 
@@ -105,9 +113,13 @@ def test_a_push_is_one_commit_of_card_preview_config_and_weights(hub: Hub, pushe
     assert "| 16 | iris | #000064 | eye |" in card and "](preview.png)" in card
 
 
-def test_a_push_that_is_refused_says_why(pushed: dict[str, Any]) -> None:
+def test_a_push_that_is_refused_says_why(hub: Hub, pushed: dict[str, Any]) -> None:
+    assert "'org/open' is public on the Hub, and nothing was uploaded" in pushed["public"][0]
+    assert not any("/api/models/org/open/" in request for request in hub.requests)
     assert "did not accept the access token" in pushed["wrong_token"][0]
     assert "write it as 'org/name'" in pushed["bad_id"][0]
+    assert "'../main' is not a valid revision" in pushed["bad_branch"][0]
+    assert "line breaks" in pushed["bad_token"][0] and pushed["bad_token"][1] < AT_ONCE
     assert pushed["bad_card"][0].startswith("The Hub and this program disagree") and '"license" is required' in pushed["bad_card"][0]
 
 
@@ -133,13 +145,49 @@ def test_a_fresh_process_loads_what_was_pushed_and_bad_requests_are_told(hub: Hu
     assert "no such revision" in found["no_revision"][0]
     assert "safetensors" in found["pickled"][0] and "pytorch_model.bin" in found["pickled"][0]
     assert "not downloaded to this machine" in found["local_only"][0]
+    assert "spaces" in found["bad_token"][0]
     assert "too many requests" in found["busy"][0] and "error 500" in found["broken"][0]
     assert not any(".bin" in request for request in hub.requests[start:]) and not canary.exists()
 
     offline = run_client("http://127.0.0.1:9", tmp_path / "cache", OFFLINE)  # nothing listens there
     assert offline["logits"] == offline["local"] == pushed["logits"] and offline["main"] == found["main"]
-    assert "cannot be reached" in offline["unknown"][0] and offline["unknown"][1] < 2
-    assert "cannot be reached" in offline["push"][0] and offline["push"][1] < 2
+    assert "cannot be reached" in offline["unknown"][0] and offline["unknown"][1] < AT_ONCE
+    assert "cannot be reached" in offline["push"][0] and offline["push"][1] < AT_ONCE
+
+
+PARTS = """
+options = {"subfolder": "deep/part", "variant": "fp16"}
+adapter = Adapter.from_pretrained("org/parts", **options)
+found["logits"], found["fingerprint"] = logits(adapter), adapter.fingerprint
+half = Adapter.from_pretrained("org/parts", dtype=torch.bfloat16, **options)
+found["types"] = sorted({str(value.dtype) for value in half.state_dict().values()})
+found["local"] = logits(Adapter.from_pretrained("org/parts", local_files_only=True, **options))
+found["elsewhere"] = told(lambda: Adapter.from_pretrained("org/parts", cache_dir=CACHE, local_files_only=True, **options))
+found["fetched"] = logits(Adapter.from_pretrained("org/parts", cache_dir=CACHE, **options))
+found["no variant"] = told(lambda: Adapter.from_pretrained("org/parts", subfolder="deep/part", variant="fp8"))
+found["no subfolder"] = told(lambda: Adapter.from_pretrained("org/parts", subfolder="part"))
+"""
+
+
+def test_subfolders_variants_and_caches(hub: Hub, tmp_path: Path) -> None:
+    """Several models in one repository, each in files of its own."""
+    adapter = Adapter(NASAL_WING_17.to_dict(), "heads-triplane", "ab" * 32)
+    adapter.initialise(torch.Generator().manual_seed(3))
+    adapter.save_pretrained(tmp_path / "half", torch.float16)
+    config, half = ((tmp_path / "half" / name).read_bytes() for name in (CONFIG_NAME, WEIGHTS_NAME))
+    weights = f"deep/part/{WEIGHTS_NAME.replace('.safetensors', '.fp16.safetensors')}"
+    files = {CONFIG_NAME: b"{}", f"deep/part/{CONFIG_NAME}": config, weights: half, f"deep/part/{WEIGHTS_NAME}": b"not asked for"}
+    hub.repositories["org/parts"] = Repository(private=False)
+    hub.repositories["org/parts"].commit("main", files)
+    cache = tmp_path / "cache"
+    found = run_client(hub.url, tmp_path / "home", f"CACHE = {str(cache)!r}\n{PARTS}")
+    assert found["fingerprint"] == adapter.fingerprint and found["logits"] == found["local"] == found["fetched"]
+    assert found["types"] == ["torch.bfloat16"]
+    assert "not downloaded to this machine" in found["elsewhere"][0]
+    assert "has no file 'deep/part/diffusion_pytorch_model.fp8.safetensors'" in found["no variant"][0]
+    assert "has no file 'part/config.json'" in found["no subfolder"][0]
+    fetched = {str(path.relative_to(path.parents[2])) for path in cache.rglob("deep/part/*")}
+    assert fetched == {f"deep/part/{CONFIG_NAME}", weights}
 
 
 @pytest.mark.slow
@@ -153,11 +201,12 @@ def test_a_slow_network_is_not_cut_short(method: str, hub: Hub, pushed: dict[str
         hub.delays.clear()
 
 
-def test_a_refused_connection_fails_at_once() -> None:
+def test_a_refused_connection_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("the client waits to try again"))
     start = time.perf_counter()
     with pytest.raises(ModelError, match="use a bundled model by its plain name, or a folder"):
         Model.from_pretrained("org/unknown")  # the endpoint of the tests refuses connections
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < AT_ONCE
 
 
 def test_a_network_that_swallows_everything_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
+from fface_hub import remote
 from fface_hub.errors import ModelError
-from fface_hub.remote import UnreachableError, hub_errors
+from fface_hub.remote import Listing, UnreachableError, hub_errors
+from fface_hub.sources import Source
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -50,3 +53,16 @@ def test_our_own_errors_and_faults_of_ours_pass_as_they_are() -> None:
         with pytest.raises(type(error)) as told, hub_errors("org/x", "load"):
             raise error
         assert told.value is error
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [({"a": 1, "b": None}, "does not say how large 'b'"), ({"a": 1, "b": 2 * 10**9}, "2.0 GB large"), ({"a": 1}, "no file 'b'")],
+)
+def test_only_what_is_known_to_be_small_enough_is_downloaded(
+    sizes: dict[str, int | None], sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(remote, "listing", lambda source: Listing("0" * 40, sizes))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("something was downloaded"))
+    with pytest.raises(ModelError, match=sentence):
+        remote.fetch(Source("org/x", cache_dir=tmp_path, kind="dataset"), ["a", "b"])

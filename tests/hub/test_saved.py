@@ -178,6 +178,8 @@ class Bent:
         (Bent(0, (5,), (1,)), "larger than its storage"),
         (Bent(3, (2,), (1,)), "larger than its storage"),
         (Bent(0, (2,), (4,)), "larger than its storage"),
+        (Bent(0, (2,), (3,)), "do not lie side by side"),  # four numbers of memory for two
+        (Bent(0, (2, 2), (1, 1)), "do not lie side by side"),
         (Bent(-1, (1,), (1,)), "is none"),
         (Bent(0, (1,), (-1,)), "is none"),
         (Bent(0, (2**80,), (0,)), "is none"),
@@ -194,6 +196,7 @@ def test_a_tensor_must_lie_in_its_storage(tmp_path: Path, bent: Bent, message: s
         load(tmp_path, pickled_value(bent))
     assert load(tmp_path, pickled_value(Bent(1, (3,), (1,)))).shape == (3,)
     assert load(tmp_path, pickled_value(Bent(9, (0, 5), (5, 1)))).tensor().shape == (0, 5)
+    assert load(tmp_path, pickled_value(Bent(0, (2, 2), (1, 2)))).tensor().shape == (2, 2)  # transposed
 
 
 class Nested:

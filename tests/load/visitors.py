@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -21,13 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gradio_client import Client, handle_file
-from PIL import Image
+from gradio_client import Client
 
-from space.handlers import OWN_LAYOUT
-from space.painting import CANVAS, display_colors
+from space.models import OWN_LAYOUT
 from tests.browser import served
-from tests.tiny import new_solid_generator, solid_generator
+from tests.tiny import new_solid_generator
 
 CLASSES = ("nose", "mouth", "hair", "skin", "eye", "ear", "lips", "brow")
 """What the visitors paint."""
@@ -63,12 +62,18 @@ class Visitor:
     def __init__(self, url: str, number: int, folder: Path) -> None:
         self.folder = folder / f"visitor-{number}"
         self.client = Client(url, verbose=False, analytics_enabled=False, download_files=self.folder)
-        self.seed = 11 + number
-        color = tuple(display_colors(solid_generator().layout)[solid_generator().layout.index(CLASSES[number % len(CLASSES)])])
-        layer = Image.new("RGBA", (CANVAS, CANVAS))
-        layer.paste((*map(int, color), 255), (60 + 20 * number, 100, 300 + 20 * number, 400))
-        layer.save(self.folder / "stroke.png")
+        self.seed, self.number = 11 + number, number
         self.place = 0  # the farthest in the queue that this visitor was told
+
+    def painted(self, sheet: dict[str, Any]) -> dict[str, Any]:
+        """A rectangle of this visitor's own on the labels that they were shown."""
+        ids, number = np.frombuffer(base64.b64decode(sheet["labels"]), np.uint8).copy(), self.number
+        size = sheet["size"]
+        names = [item["name"] for item in sheet["classes"]]
+        ids.reshape(size, size)[size // 5 : size - size // 5, size // 8 + number : size // 2 + number] = names.index(
+            CLASSES[number % len(CLASSES)]
+        )
+        return {"id": sheet["id"], "size": size, "revision": 1, "labels": base64.b64encode(ids.tobytes()).decode()}
 
     def call(self, name: str, *arguments: Any) -> Any:
         """The result of the page's handler `name`, with the content of files in the place of their names."""
@@ -80,13 +85,21 @@ class Visitor:
 
     def round(self) -> tuple[list[Any], float]:
         """All that the page shows in one round, and the seconds of the edit in it, with its place in the queue."""
-        shown = [self.call("draw_face", self.seed, OWN_LAYOUT, 0.5)]
+        shown = [self.call("draw_face", self.seed, OWN_LAYOUT)]
+        painted = self.painted(shown[0][0])
+        shown.append(self.call("preview", painted, True, True, []))
         start = time.perf_counter()
-        editor = {"background": None, "layers": [handle_file(self.folder / "stroke.png")], "composite": None}
-        shown.append(self.call("apply", editor, 0.5, True))
+        shown.append(self.call("apply", painted, True, []))
         seconds = time.perf_counter() - start
-        shown += [self.call("show_five_views", False), self.call("undo", 0.5)]
-        return shown, seconds
+        shown += [self.call("show_five_views", "Picture"), self.call("undo")]
+        return [self.kept(found) for found in shown], seconds
+
+    @staticmethod
+    def kept(found: Any) -> Any:
+        """What a handler shows, but for the strip of this visitor's earlier faces: it grows from round to round."""
+        if not isinstance(found, (list, tuple)):
+            return found
+        return [part for part in found if not (isinstance(part, dict) and part.get("now", 0) is None)]
 
 
 def contents(value: Any) -> Any:

@@ -25,10 +25,14 @@ from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import look_at
 from fface_hub.doors import read_tensors
 from fface_hub.errors import FFaceError, ModelError
+from fface_hub.inversion.encoder import CanonicalEditor, Encoder
 from fface_hub.inversion.inversion import Inversion
+from fface_hub.inversion.landmarks import LandmarkNet
+from fface_hub.inversion.retouch import Retouch
 from fface_hub.layouts import NASAL_WING_17
-from fface_hub.models import Model
+from fface_hub.models import FAMILIES, Model
 from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME
+from fface_hub.trunks import ParserNet
 from tests.security.mutations import mutated_config, mutated_weights
 from tests.tiny import PAIR, new_solid_generator, random_generator
 
@@ -75,10 +79,22 @@ def start_mark() -> int:
 
 
 def models(folder: Path) -> list[Path]:
-    """An adapter of 3 kB and a generator of 90 kB."""
-    Adapter(NASAL_WING_17.to_dict(), "heads-triplane", "0" * 64, hidden=8).save_pretrained(folder / "adapter")
-    random_generator(**PAIR).save_pretrained(folder / "generator")
-    return [folder / "adapter", folder / "generator"]
+    """One of each class, from an adapter of 3 kB to a generator of 90 kB."""
+    of = "heads-triplane", "0" * 64
+    sizes = {"latent_dim": 16, "axes": 3, "channels": (6, 8), "hidden": 8}
+    made = [
+        Adapter(NASAL_WING_17.to_dict(), *of, hidden=8),
+        random_generator(**PAIR),
+        Encoder(*of, label_channels=2, **sizes),
+        CanonicalEditor(*of, label_channels=2, **sizes),
+        LandmarkNet(32, (4, 6, 8, 8), 16),
+        ParserNet("base-15", (4, 6), 4),
+    ]
+    assert {type(model).__name__ for model in made} == set(FAMILIES)
+    folders = [folder / type(model).__name__ for model in made]
+    for model, place in zip(made, folders, strict=True):
+        model.save_pretrained(place)
+    return folders
 
 
 def fuzz_weights(folder: Path, count: int) -> Findings:
@@ -88,13 +104,13 @@ def fuzz_weights(folder: Path, count: int) -> Findings:
     shapes = [{key: tuple(value.shape) for key, value in Model.from_pretrained(target).state_dict().items()} for target in targets]
     base = start_mark()
     for number in range(count):
-        which = number // 7 % 2  # every mutation meets both models
+        which = number // 7 % len(targets)  # every mutation meets every model
         path = targets[which] / WEIGHTS_NAME
         data = mutated_weights(originals[which], number, source)
         path.write_bytes(data)
         found.file = max(found.file, len(data))
         found.attempt(lambda path=path, which=which: check_whole(path, shapes[which]))
-        if number % PRETRAINED_EVERY == 0:
+        if number % PRETRAINED_EVERY == PRETRAINED_EVERY - 1:  # of every hundred the last one, too, which has ten thousand keys
             found.loaded += 1
             found.tried -= 1  # the same file
             before = found.refused
@@ -124,7 +140,7 @@ def fuzz_configs(folder: Path, count: int) -> Findings:
         Model.from_pretrained(target)
     base = start_mark()
     for number in range(count):
-        which = number % 2
+        which = number % len(targets)
         (targets[which] / CONFIG_NAME).write_text(mutated_config(texts[which], source))
         found.attempt(lambda which=which: Model.from_pretrained(targets[which]))
     found.loaded = found.tried
@@ -141,9 +157,10 @@ def fuzz_faces(folder: Path, count: int) -> Findings:
     tuned = generator.tuned_copy()
     with torch.no_grad():
         next(tuned.parameters()).add_(0.1)
-    Inversion(latents[:1], look_at(0.0), tuned).save(folder / "face", generator)
+    retouch = Retouch(torch.zeros(3, 3, 4, 4), 0.5)
+    Inversion(latents[:1], look_at(0.0), tuned, retouch=retouch).save(folder / "face", generator)
     files = [folder / "set" / name for name in ("layout.json", "metadata.jsonl", "0000.safetensors")]
-    files += [folder / "face" / name for name in ("inversion.json", "latents.safetensors", "tuning.safetensors")]
+    files += [folder / "face" / name for name in ("inversion.json", "latents.safetensors", "tuning.safetensors", "retouch.safetensors")]
     originals = [file.read_bytes() for file in files]
     found.file = max(map(len, originals))
     base = start_mark()
@@ -160,7 +177,7 @@ def fuzz_faces(folder: Path, count: int) -> Findings:
 def mutated_file(data: bytes, suffix: str, number: int, source: random.Random) -> bytes:
     """A mutation of a file of its kind; of rows, one row."""
     if suffix == ".safetensors":
-        return mutated_weights(data, number // 6, source)
+        return mutated_weights(data, number // 7, source)
     first, *rest = data.decode().splitlines() if suffix == ".jsonl" else [data.decode()]
     return "\n".join([mutated_config(first, source), *rest]).encode()
 

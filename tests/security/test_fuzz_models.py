@@ -19,9 +19,10 @@ SECONDS = 60
 """Of processor time for a full count; wall time would also measure who else uses the machine."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-WEIGHTS = [300, pytest.param(5000, marks=pytest.mark.slow)]
-CONFIGS = [150, pytest.param(2000, marks=pytest.mark.slow)]
-FACES = [120, pytest.param(3000, marks=pytest.mark.slow)]
+FULL = [pytest.mark.slow, pytest.mark.full]
+WEIGHTS = [1500, pytest.param(5000, marks=FULL)]
+CONFIGS = [600, pytest.param(2000, marks=FULL)]
+FACES = [300, pytest.param(3000, marks=FULL)]
 
 
 def fuzz(kind: str, count: int, folder: Path, module: str = "tests.security.fuzz") -> Findings:

@@ -14,10 +14,9 @@ import pytest
 
 from fface_hub.cameras import look_at
 from fface_hub.errors import FaceNotFoundError, ModelError
-from fface_hub.hub.cards import escape
+from fface_hub.hub.card_facts import escape
 from space import handlers
 from space.page import TITLE
-from space.painting import palette_css
 from space.state import Session
 from space.toasts import toast
 from tests.browser import ROOT, browser, needs_chromium, served
@@ -31,22 +30,18 @@ def test_toasts_are_escaped_but_for_quotes() -> None:
     assert toast(ModelError("The face's 'nose' is gone.")).message == "The face's 'nose' is gone."
 
 
-def test_the_colour_chips_hold_no_names() -> None:
-    style = palette_css(hostile_layout())
-    assert style.count("<") == 2 and not any(name in style for name in CLASSES)
-
-
 def test_the_status_shows_the_name_of_a_layout_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "find_adapter", lambda id: None)
-    monkeypatch.setattr(handlers, "started", lambda session, opacity, message: (message,))
+    monkeypatch.setattr(handlers, "find_adapter", lambda id, visitor: None)
+    monkeypatch.setattr(handlers, "shown", lambda session, message, keep: (message,))
     generator: Any = SimpleNamespace(layout=hostile_layout())
+    request: Any = SimpleNamespace(session_hash="alice")
     session = Session(generator, look_at(0.0), [])
-    (said,) = handlers.layout_chosen(session, "hostile", 0.5)
+    (said,) = handlers.layout_chosen(session, "hostile", request)
     assert escape(LAYOUT) in said and "<" not in said and html.unescape(said) == f"Labels in the layout {LAYOUT}: 6 classes."
 
 
 def test_what_is_wrong_with_a_photo_is_text_in_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(photo: object) -> None:
+    def fail(photo: object, metres_per_unit: float) -> None:
         raise FaceNotFoundError(ERROR)
 
     toasts: list[str] = []
@@ -79,10 +74,13 @@ def test_a_browser_shows_markup_as_text(address: str, tmp_path: Path) -> None:
 
         choose("hostile")
         expect(page.locator("#status")).to_contain_text(f"Labels in the layout {LAYOUT}: 6 classes.", timeout=60_000)
-        shown = page.locator("#classes label").all_inner_texts()
-        assert [text.strip() for text in shown] == ["background", *CLASSES]
+        expect(page.locator(".classes [role=radio]")).to_have_count(1 + len(CLASSES))
+        assert page.locator(".classes [role=radio] span").all_inner_texts() == ["background", *CLASSES]
+        page.get_by_role("radio").nth(1).click()  # and when it is told that another one was chosen
+        expect(page.locator("[data-show=said]")).to_have_text(CLASSES[0])
         choose("refused")
         expect(page.get_by_text(ERROR).first).to_be_visible(timeout=30_000)
-        drawn = "#classes img, #classes script, #classes svg, #classes b, #status img, img[src='x'], img[src='//h/x']"
+        within = [f"{place} {tag}" for place in (".classes", ".told") for tag in ("img", "script", "svg", "b")]
+        drawn = ", ".join([*within, "#status img", "#status b", "img[src='x']", "img[src='//h/x']"])
         assert page.locator(drawn).count() == 0
         assert page.title() == TITLE and page.get_by_text("inside the program").count() == 0

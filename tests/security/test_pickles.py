@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.security.pickles import CONVERTED_EVERY
-from tests.security.test_fuzz_models import ROOM, SECONDS, fuzz
+from tests.security.test_fuzz_models import FULL, ROOM, SECONDS, fuzz
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 MODULE = "tests.security.pickles"
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=FULL)])
 def test_mutated_checkpoints(count: int, tmp_path: Path) -> None:
     found = fuzz("mutated", count, tmp_path, MODULE)  # which asserts after each that there is no canary
     assert found.tried == count and found.loaded == count // CONVERTED_EVERY

@@ -16,7 +16,7 @@ from fface_hub.latents import Latents
 from fface_hub.layouts import BASE_15
 from tests.tiny import solid_generator
 
-FILES = ("0000.png", "0000_labels.png", "0000.safetensors")
+FILES = ("0000.png", "0000_labels.png", "0000.safetensors", "layout.json", "metadata.jsonl")
 
 
 @pytest.fixture
