@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from space import storage
 
@@ -12,13 +13,19 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ["GRADIO_TEMP_DIR"] = str(storage.folder("uploads"))
 
-from gradio import processing_utils
-from gradio.themes import Soft
+from gradio import processing_utils, routes
 
+from fface_hub.compute import VARIABLES
+from fface_hub.errors import FFaceError, ModelError
 from fface_hub.memory import share_freed_memory
+from space import limits, models
 from space.page import CSS_FILE, build
+from space.state import Memory
+from space.theme import theme
 
 processing_utils.save_pil_to_cache = storage.save_picture
+processing_utils.async_ssrf_protected_download = storage.fetch_nothing
+routes.StateHolder = Memory  # pyright: ignore[reportPrivateImportUsage]
 page = build()
 
 
@@ -26,18 +33,30 @@ def launch() -> None:
     """Serve the page until the process is told to end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so that files are tidied up
     share_freed_memory()
-    storage.Broom(storage.folder("uploads"), storage.LIFETIME).keep_sweeping(storage.EVERY)
-    # System fonts only: a font service would be an outside request.
-    theme = Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page.queue(default_concurrency_limit=2, max_size=32).launch(
-        theme=theme,
+    _say_where()
+    storage.Broom(storage.folder("uploads"), limits.FILE_LIFETIME).keep_sweeping(limits.SWEEP_EVERY)
+    page.queue(default_concurrency_limit=limits.AT_ONCE, max_size=limits.QUEUE).launch(
+        theme=theme(),
         css_paths=CSS_FILE,
         show_error=False,
         run_history=False,
         enable_monitoring=False,
-        max_file_size="25mb",
+        max_file_size=limits.UPLOAD,
         footer_links=[],
     )
+
+
+def _say_where() -> None:
+    """Load every model and say in one line what runs where; ends the program if the environment asks for what cannot be had."""
+    try:
+        where = models.compute()
+        if len(models.generator().layout) < 2:
+            raise ModelError("This generator has no class labels to paint on: give it some with 'fface-hub label'.")
+        models.load_all()
+    except FFaceError as error:
+        sys.exit(f"{error} (The page reads FFACE_GENERATOR, {', '.join(VARIABLES.values())}.)")
+    numbers = str(where.dtype).removeprefix("torch.")
+    print(f"Generator {models.GENERATOR_ID} on {where.device}, its convolutions in {numbers}, rays in {where.memory / 2**30:g} GB.")
 
 
 if __name__ == "__main__":

@@ -1,94 +1,82 @@
-"""What each control of the page does. Every handler takes and returns plain values; all memory is in the visitor's `Session`."""
+"""Where a face comes from and how it is edited. Every handler takes and returns plain values; all memory is in the visitor's `Session`."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import html
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 import spaces
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
-from fface_hub import Adapter, Generator, edit, invert, render
-from fface_hub.cameras import FIVE_VIEWS
+from fface_hub import invert, render
 from fface_hub.doors import read_image, save_label_map, to_image
 from fface_hub.editing.edit import EditResult, EditSettings
-from fface_hub.errors import CancelledError, FFaceError, ModelError
-from fface_hub.hub.cards import escape
-from fface_hub.inversion.align import crop, find_face
-from fface_hub.progress import Callback, between
-from fface_hub.rendering.export import save_glb, save_mp4, save_png
-from fface_hub.rendering.mesh import extract_mesh
+from fface_hub.errors import CancelledError, FFaceError, LayoutError
+from fface_hub.hub.card_facts import escape
+from fface_hub.inversion.align import Box, find_face, unit_of
+from fface_hub.inversion.inversion import Inversion
+from fface_hub.inversion.objective import InvertSettings
+from fface_hub.progress import Callback
+from fface_hub.rendering.export import save_png
 from fface_hub.rendering.sampling import Sampling
-from fface_hub.rendering.views import five_views, orbit_frames
-from fface_hub.sources import bundled_names, is_hub_id
-from space.jobs import running, stop_all
-from space.painting import editor_value, hex_color, overlay, painted_labels, palette_css
-from space.state import Session
+from space import limits
+from space.jobs import is_running, running, stop
+from space.models import OWN_LAYOUT, find_adapter, find_editor, find_encoder, find_parser, generator, latents_of
+from space.painting import SIDE, data_url, read_painted, sheet
+from space.state import Edit, Session
 from space.toasts import plainly, plainly_streaming
 
-GENERATOR_ID = "heads-triplane"
-FIRST_LAYOUT = "heads-nasal-wing-17"
-"""The layout that the page opens with."""
-OWN_LAYOUT = "base-15 (the generator's own)"
 RESOLUTION = 128
 SAMPLING = Sampling(coarse=24, fine=24)
-ORBIT_FRAMES = 24
-
-Value = TypeVar("Value")
-
-
-@functools.cache
-def generator() -> Generator:
-    """The bundled generator, loaded once for all visitors; it is never written to, and never asks for gradients."""
-    return _read_only(Generator.from_pretrained(GENERATOR_ID))
-
-
-@functools.cache
-def bundled_adapter(name: str) -> Adapter:
-    """A bundled adapter, loaded once for all visitors; read-only like the generator."""
-    return _read_only(Adapter.from_pretrained(name))
-
-
-def _read_only(model: Value) -> Value:
-    """`model` with frozen weights: work on them, such as tuning, happens on copies."""
-    return model.requires_grad_(False) if isinstance(model, torch.nn.Module) else model
-
-
-def layout_choices() -> list[str]:
-    """Layouts that can be painted in at once."""
-    return [OWN_LAYOUT, *bundled_names("Adapter")]
-
+THUMBNAIL = 64
+FILMED = ("video", "mesh", "video_file", "mesh_file")
+SHOWN = ("session", "canvas", "history", "slider", "picture_file", "labels_file", "viewer", "strength", "faces", *FILMED, "status")
+"""What the page shows of a face: the controls that `shown` fills, in its order."""
+KEEP_BACKGROUND, KEEP_IDENTITY = LOCKS = "Keep the background", "Keep the identity"
+BACKGROUND_WEIGHT = 10.0
+REACH = 0.4
+"""What the locks set in `EditSettings`."""
+quick_settings = EditSettings.preview
 
 # ── showing ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def show(session: Session, opacity: float) -> dict[str, Any]:
-    """Render the current view and put it on an empty canvas."""
-    with torch.no_grad():
-        session.rendering = render(session.scene(), session.camera, RESOLUTION, SAMPLING, session.adapter)
+def show(session: Session, keep: int | None = None, painted: Tensor | None = None) -> dict[str, Any]:
+    """Render the current view; the sheet for the canvas (`painting.sheet` says what `keep` and `painted` are)."""
+    session.rendering, session.unapplied = render(session.scene(), session.camera, RESOLUTION, SAMPLING, session.adapter), painted
+    image = session.rendering.image[0]
     if session.first_image is None:
-        session.first_image = session.rendering.image[0]
-    return canvas(session, opacity)
+        session.first_image = image
+    entry = session.edits[session.now]
+    entry.thumbnail = entry.thumbnail or data_url(to_image(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS))
+    return sheet(image, session.labels, session.layout, keep, painted)
 
 
-def canvas(session: Session, opacity: float, layers: list[Image.Image] | None = None) -> dict[str, Any]:
-    """The editor's value for the current view, with strokes that stay."""
-    assert session.rendering is not None
-    return editor_value(overlay(session.rendering.image[0], session.labels, session.layout, opacity), layers)
+def history(session: Session) -> dict[str, Any]:
+    """The strip of edits, and which of them is shown."""
+
+    def caption(number: int, entry: Edit) -> str:
+        if entry.parent is None:
+            return "Start"
+        return f"Edit {number}" if entry.parent == number - 1 else f"Edit {number} of {entry.parent or 'start'}"
+
+    entries = [{"picture": entry.thumbnail, "caption": caption(number, entry)} for number, entry in enumerate(session.edits)]
+    return {"entries": entries, "now": session.now}
 
 
-def before_after(session: Session) -> tuple[Image.Image, Image.Image]:
-    """The first and the current picture, enlarged for the slider."""
+def before_after(session: Session, now: Tensor | None = None) -> tuple[Image.Image, Image.Image]:
+    """The first and the current picture (or another one, `now [3,H,W]`), enlarged for the slider."""
     assert session.rendering is not None and session.first_image is not None
-    first, now = (to_image(x).resize((512, 512), Image.Resampling.BICUBIC) for x in (session.first_image, session.rendering.image[0]))
-    return first, now
+    pictures = session.first_image, session.rendering.image[0] if now is None else now
+    first, second = (to_image(x).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for x in pictures)
+    return first, second
 
 
 def picture_files(session: Session) -> tuple[str, str]:
@@ -100,97 +88,158 @@ def picture_files(session: Session) -> tuple[str, str]:
     return str(picture), str(labels)
 
 
-def palette(session: Session, chosen: str | None = None) -> tuple[Any, str, Any]:
-    """Class list, its colour chips, and the brush in the chosen class's colour."""
-    names = session.layout.names
-    name = chosen if chosen in names else ("nose" if "nose" in names else names[-1])
-    return gr.Radio(choices=names, value=name), palette_css(session.layout), brush(session, name)
+def shown(session: Session, message: str, keep: int | None = None, painted: Tensor | None = None) -> tuple[Any, ...]:
+    """Everything the page shows of a face (`SHOWN`), rendered anew."""
+    return with_sheet(session, message, show(session, keep, painted))
 
 
-@plainly
-def brush(session: Session | None, name: str | None, size: int = 14) -> Any:
-    """The editor with a brush of the class's colour; strokes already made stay."""
-    if session is None or name not in session.layout.names:
-        return gr.skip()
-    color = hex_color(session.layout, session.layout.index(name))
-    return gr.ImageEditor(brush=gr.Brush(default_size=size, colors=[color], default_color=color, color_mode="fixed"))
+def with_sheet(session: Session, message: str, value: dict[str, Any]) -> tuple[Any, ...]:
+    """Everything the page shows of a face (`SHOWN`) that was just rendered for this sheet, the `value` of the canvas."""
+    # The viewer asks for the view it wants. On a lent GPU, views of a moving face would use up a visitor's share.
+    viewer = {"anew": True, "live": "SPACES_ZERO_GPU" not in os.environ}
+    entry = session.edits[session.now]
+    strength = {"strength": round(100 * entry.strength), "can": entry.before is not None}
+    views = before_after(session), *picture_files(session), viewer, strength, earlier(session)
+    # The film and the mesh of another face, or of another state of this one, must not be taken for its own.
+    filmed = (
+        [gr.skip()] * 4 if session.filmed is session.latents else [None, None, *(gr.DownloadButton(value=None, interactive=False),) * 2]
+    )
+    return session, value, history(session), *views, *filmed, message
 
 
-def started(session: Session, opacity: float, message: str) -> tuple[Any, ...]:
-    """Everything the page shows once there is a new face (see `page.FACE_OUTPUTS`)."""
-    value = show(session, opacity)
-    radio, style, editor = palette(session)
-    editor.constructor_args["value"] = value
-    return session, editor, radio, style, before_after(session), *picture_files(session), message
+def earlier(session: Session) -> dict[str, Any]:
+    """The strip of earlier faces of this visit, each as it was left; what they need to be looked at is dropped."""
+    for face in session.earlier:
+        face.rest()
+    entries = [{"picture": face.edits[face.now].thumbnail, "caption": face.name.replace("-", " ")} for face in session.earlier]
+    return {"entries": entries, "now": None}
+
+
+def only(**values: Any) -> tuple[Any, ...]:
+    """These `values` for controls of `SHOWN`; the others stay as they are."""
+    return tuple(values.get(name, gr.skip()) for name in SHOWN)
 
 
 # ── sources ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @plainly
-@spaces.GPU(duration=30)
-def draw_face(seed: float | None, layout_id: str, opacity: float) -> tuple[Any, ...]:
-    """A face from a seed."""
+@spaces.GPU(duration=limits.GPU_SHORT)
+def draw_face(seed: float | None, layout_id: str, before: Session | None, request: gr.Request) -> tuple[Any, ...]:
+    """A face from a seed; the one `before` it is an earlier one from now on."""
+    number = checked_seed(seed)
+    model, adapter = generator(), find_adapter(layout_id, str(request.session_hash))
+    settle(request)
+    name, layout = f"seed-{number}", layout_name(layout_id)
+    session = Session(model, model.default_camera, [Edit(latents_of(number))], adapter=adapter, name=name, layout_id=layout)
+    session.follow(before)
+    return shown(session, f"Face of seed {number}. Choose a class, paint, and press Apply.")
+
+
+def checked_seed(seed: float | None) -> int:
+    """The seed of a number field, or a plain sentence that it is none."""
     if seed is None or not 0 <= seed < 2**31:
         raise FFaceError("The seed must be a whole number from 0 to 2147483647.")
-    model, adapter = generator(), find_adapter(layout_id)
-    latents = model.sample(1, int(seed), truncation=0.9)
-    session = Session(model, model.default_camera, [latents], adapter=adapter, name=f"seed-{int(seed)}")
-    return started(session, opacity, f"Face of seed {int(seed)}. Choose a class, paint, and press Apply.")
-
-
-def find_adapter(layout_id: str | None) -> Adapter | None:
-    """The adapter of a layout choice: None for the generator's own layout; a bundled name, or `org/name` from the Hub.
-
-    Never a folder: a visitor has no business in the server's. `ModelError` if there is none, or it is for another generator.
-    """
-    layout_id = (layout_id or "").strip()
-    if layout_id in ("", OWN_LAYOUT):
-        return None
-    bundled = bundled_names("Adapter")
-    if layout_id not in bundled and not is_hub_id(layout_id):
-        raise ModelError(f"There is no layout '{layout_id[:60]}': choose one of the list, or write org/name for one on the Hub.")
-    adapter = bundled_adapter(layout_id) if layout_id in bundled else Adapter.from_pretrained(layout_id)
-    adapter.check(generator())
-    return adapter
+    return int(seed)
 
 
 @plainly
 def photo_chosen(path: str | None) -> tuple[Any, Any, str]:
-    """Find the face in an uploaded photo and show the square that will be used."""
+    """Find the face in an uploaded photo and show the square that will be used, which can be moved."""
     if path is None:
         return None, None, "Upload a portrait, or draw a face from a seed."
     try:
         photo = read_image(Path(path))
-        face = find_face(photo)
+        face = find_face(photo, unit_of(generator()))
     except FFaceError as error:
         gr.Warning(html.escape(str(error), quote=False))  # no error: the square of an earlier photo must go
         return None, None, escape(str(error))
-    return crop(photo, face.box, 512), photo, f"{face.note} Press Make it 3-D.".strip()
+    small = photo.copy()
+    small.thumbnail((SIDE, SIDE))
+    smallest, largest = face.sizes
+    box = [face.box.left, face.box.top, face.box.size]
+    square = {"picture": data_url(small), "width": photo.width, "height": photo.height}
+    square |= {"box": box, "smallest": smallest, "largest": largest}
+    return square, photo, f"{face.note} Drag the square if it is not right, then press Make it 3-D.".strip()
 
 
-@plainly_streaming
-@spaces.GPU(duration=120)
-def invert_photo(
-    photo: Image.Image | None, consent: bool, layout_id: str, opacity: float, request: gr.Request, progress=gr.Progress()
-) -> Iterator[tuple[Any, ...]]:
-    """Photo → latents, with progress and a preview; yields `FACE_OUTPUTS`."""
+def chosen_box(square: Any) -> Box | None:
+    """The square that a browser says is to be cut from the photo; None where nothing was said."""
+    if square is None:
+        return None
+    numbers = square.get("box") if isinstance(square, dict) else None
+    if not isinstance(numbers, list) or len(numbers) != 3 or not all(type(n) is int and abs(n) < 2**20 for n in numbers):
+        raise FFaceError("There is no such square: choose the photo again.")
+    return Box(*numbers)
+
+
+def invert_settings(parse: bool) -> InvertSettings:
+    """How the page inverts: as suits its encoder, held to the labels of the bundled parser if `parse`."""
+    return InvertSettings.starting(find_encoder()[0], parser=find_parser() if parse else None)
+
+
+def inversion_seconds(*_: Any, **__: Any) -> int:
+    """Seconds of a lent GPU that an inversion asks for, whatever the photo: by the number of its steps, of which there are three times as
+    many where no encoder is."""
+    return round(limits.GPU_START + limits.GPU_STEP * invert_settings(parse=False).total)
+
+
+def agreed(photo: Image.Image | None, consent: bool) -> Image.Image:
+    """The photo, or a plain sentence that there is none, or that nobody has said that it may be used."""
     if photo is None:
         raise FFaceError("There is no photo yet: upload a portrait first.")
     if not consent:
         raise FFaceError("Tick the box that says that the person in the photo has agreed, then press Make it 3-D again.")
-    model, adapter = generator(), find_adapter(layout_id)
-    with running(request, lambda report: invert(model, photo, callback=report)) as job:
-        for step in job:
-            progress((step.index, step.total), desc="Looking for this face in the generator")
-        inversion = job.result()
-    session = Session(inversion.generator, inversion.camera, [inversion.latents], inversion, adapter, name="photo")
-    yield started(session, opacity, f"Reconstructed in {inversion.seconds:.0f} s. Choose a class, paint, and press Apply.")
+    return photo
 
 
-def cancel(request: gr.Request) -> str:
-    """Stop this visitor's running work."""
-    return "Stopping…" if stop_all(request) else "Nothing is running."
+@plainly_streaming
+@spaces.GPU(duration=inversion_seconds)
+def invert_photo(
+    photo: Image.Image | None,
+    consent: bool,
+    parse: bool,
+    layout_id: str,
+    square: Any,
+    before: Session | None,
+    request: gr.Request,
+    progress=gr.Progress(),
+) -> Iterator[tuple[Any, ...]]:
+    """Photo → latents, with progress and a preview, held to the labels of the bundled parser if `parse`; yields what `shown` gives.
+
+    `square` is what was chosen of the photo (`chosen_box`); the face `before` is an earlier one from now on.
+    """
+    photo = agreed(photo, consent)
+    model, adapter, box = generator(), find_adapter(layout_id, str(request.session_hash)), chosen_box(square)
+    encoder, start = find_encoder()
+    settings = invert_settings(parse)
+
+    def work(report: Callback) -> Inversion:
+        return invert(model, photo, settings=settings, callback=report, encoder=encoder, box=box)
+
+    try:
+        with running(request, work) as job:
+            for step in job:
+                progress((step.index, step.total), desc="Looking for this face in the generator")
+            inversion = job.result()
+    except CancelledError:
+        yield only(status="Stopped. There is no new face.")
+        return
+    session = Session(inversion.generator, inversion.camera, [Edit(inversion.latents)], inversion, adapter, name="photo")
+    session.layout_id = layout_name(layout_id)
+    session.follow(before)
+    yield shown(session, f"Reconstructed in {inversion.seconds:.0f} s. {start} Choose a class, paint, and press Apply.")
+
+
+def layout_name(layout_id: str | None) -> str:
+    """What the list of layouts calls this choice."""
+    return (layout_id or "").strip() or OWN_LAYOUT
+
+
+def settle(request: gr.Request) -> None:
+    """Stop what this visitor's edits and previews would still bring: another face or another state of it is asked for."""
+    for kind in ("preview", "face", "strength"):
+        stop(request, kind)
 
 
 # ── painting and editing ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,134 +253,146 @@ def need(session: Session | None) -> Session:
 
 
 @plainly
-@spaces.GPU(duration=30)
-def layout_chosen(session: Session | None, layout_id: str, opacity: float) -> tuple[Any, ...]:
-    """Show the same face with the labels of another layout."""
-    if session is None:
-        return (gr.skip(),) * 8
+@spaces.GPU(duration=limits.GPU_SHORT)
+def layout_chosen(session: Session | None, layout_id: str, request: gr.Request) -> tuple[Any, ...]:
+    """Show the same face with the labels of another layout; strokes stay where that has their classes."""
+    if session is None or session.layout_id == layout_name(layout_id):  # which came with the face: an earlier one, or one from a file
+        return only()
     # Another object: what is still at work on the face, such as its five views, keeps the layout of the labels that it has.
-    session = dataclasses.replace(session, adapter=find_adapter(layout_id))
-    return started(session, opacity, f"Labels in the layout {escape(session.layout.name)}: {len(session.layout)} classes.")
+    adapter = find_adapter(layout_id, str(request.session_hash))
+    session = dataclasses.replace(session, adapter=adapter, layout_id=layout_name(layout_id))
+    settle(request)
+    return shown(session, f"Labels in the layout {escape(session.layout.name)}: {len(session.layout)} classes.", keep=0)
+
+
+def edit_settings(overlap: bool, quick: bool = False, locks: Sequence[str] = ()) -> EditSettings:
+    """How the page edits, with those `LOCKS`; `quick` for the preview after a stroke."""
+    settings = quick_settings() if quick else EditSettings()
+    return dataclasses.replace(
+        settings,
+        overlap_weight=settings.overlap_weight if overlap else 0.0,
+        background_weight=BACKGROUND_WEIGHT if KEEP_BACKGROUND in locks else 0.0,
+        reach=REACH if KEEP_IDENTITY in locks else None,
+    )
+
+
+def edit_job(session: Session, target: Tensor, settings: EditSettings, report: Callback) -> EditResult:
+    """The edit of the face as it is now towards `target [h,h]`, in its layout."""
+    return session.editing(find_editor()).apply(target, settings, report, original_labels=session.labels)
 
 
 @plainly
-def opacity_chosen(session: Session | None, editor: dict[str, Any] | None, opacity: float) -> Any:
-    """Blend the labels anew; strokes stay."""
+@spaces.GPU(duration=limits.GPU_PREVIEW)
+def preview(
+    session: Session | None, painted: Any, overlap: bool, live: bool, request: gr.Request, locks: Sequence[str] = ()
+) -> tuple[Any, Any]:
+    """A few steps of the edit after a stroke, (before/after, status); a newer stroke, or Apply, stops it."""
+    nothing = gr.skip(), gr.skip()
     if session is None or session.rendering is None:
-        return gr.skip()
-    return canvas(session, opacity, (editor or {}).get("layers"))
+        return nothing
+    try:
+        target, _ = read_painted(painted, session.labels, session.layout)
+    except LayoutError:  # painted over a face that has changed in the meantime
+        return nothing
+    session.unapplied = target
+    if not live or is_running(request):
+        return nothing
+    if torch.equal(target, session.labels.cpu()):
+        stop(request, "preview")
+        return before_after(session), "Nothing is painted."
 
+    def work(report: Callback) -> Tensor:
+        return edit_job(session, target, edit_settings(overlap, quick=True, locks=locks), report).after.image[0]
 
-@plainly
-def clear_strokes(session: Session | None, opacity: float) -> Any:
-    """An empty canvas over the same face."""
-    return canvas(need(session), opacity)
+    try:
+        with running(request, work, "preview") as job:
+            picture = job.result()
+    except CancelledError:
+        return nothing
+    except LayoutError as error:  # a stroke too small to be seen is no reason for an alarm while somebody paints
+        return gr.skip(), escape(str(error))
+    return before_after(session, picture), "A quick preview of your strokes. Press Apply for the whole edit."
 
 
 @plainly_streaming
-@spaces.GPU(duration=120)
+@spaces.GPU(duration=limits.GPU_EDIT)
 def apply(
-    session: Session | None, editor: dict[str, Any] | None, opacity: float, overlap: bool, request: gr.Request, progress=gr.Progress()
+    session: Session | None,
+    painted: Any,
+    overlap: bool,
+    request: gr.Request,
+    progress=gr.Progress(),
+    locks: Sequence[str] = (),
 ) -> Iterator[tuple[Any, ...]]:
-    """Move the latents until the labels match the strokes; yields (session, editor, before/after, picture, labels, status)."""
+    """Move the latents until the labels match what was painted; yields what `shown` gives."""
     session = need(session)
-    target = painted_labels((editor or {}).get("layers") or [], session.labels, session.layout)
+    target, revision = read_painted(painted, session.labels, session.layout)
     changed = int((target != session.labels.cpu()).sum())
     if changed == 0:
         raise FFaceError("Nothing is painted yet: choose a class and paint over the face, then press Apply.")
-    settings = EditSettings() if overlap else EditSettings(overlap_weight=0.0)
-    source = session.latents if session.inversion is None else dataclasses.replace(session.inversion, latents=session.latents)
-    first, _ = before_after(session)
-
-    def work(report: Callback) -> EditResult:
-        return edit(session.generator, source, target, session.adapter, session.camera, settings, report, original_labels=session.labels)
+    stop(request, "preview")
+    settings = edit_settings(overlap, locks=locks)
 
     try:
-        with running(request, work) as job:
+        with running(request, lambda report: edit_job(session, target, settings, report)) as job:
             for step in job:
                 progress((step.index, step.total), desc="Moving the face towards the paint")
                 if step.preview is not None:
-                    preview = to_image(step.preview).resize((512, 512), Image.Resampling.BICUBIC)
-                    yield session, gr.skip(), (first, preview), gr.skip(), gr.skip(), f"Step {step.index} of {step.total}"
+                    yield only(slider=before_after(session, step.preview), status=f"Step {step.index} of {step.total}")
             result = job.result()
     except Exception as error:  # the last preview makes way for the face as it was; strokes stay
-        said = "The edit was not made; the face and your strokes are as they were."
-        yield session, gr.skip(), before_after(session), gr.skip(), gr.skip(), str(error) if isinstance(error, CancelledError) else said
-        if isinstance(error, CancelledError):
+        stopped = isinstance(error, CancelledError)
+        said = str(error) if stopped else "The edit was not made; the face and your strokes are as they were."
+        yield only(slider=before_after(session), status=said)
+        if stopped:
             return
         raise
-    session.history.append(result.latents)
-    value = show(session, opacity)
-    region = result.region.bool()
-    reached = float((result.after.labels[0] == result.target)[region].float().mean())
-    message = f"Done: {changed} label pixels painted, {reached:.0%} of the edited region has the label you asked for."
-    yield session, value, before_after(session), *picture_files(session), message
+    session.add(result.latents, target)
+    message = f"Done: {changed} label pixels painted, {result.matched:.0%} of the edited region has the label you asked for."
+    yield shown(session, message, keep=revision)  # what was painted while the edit ran is painted on the new face
+
+
+# ── going back ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @plainly
-def undo(session: Session | None, opacity: float) -> tuple[Any, ...]:
-    """One edit back."""
+@spaces.GPU(duration=limits.GPU_SHORT)
+def undo(session: Session | None, request: gr.Request) -> tuple[Any, ...]:
+    """Back to the face that the current edit was made from, with the strokes that it was made with, and those on the canvas over them."""
     session = need(session)
-    if len(session.history) == 1:
+    entry = session.edits[session.now]
+    if entry.parent is None:
         raise FFaceError("There is no edit to undo.")
-    session.history.pop()
-    return session, show(session, opacity), before_after(session), *picture_files(session), f"{len(session.history) - 1} edits left."
+    settle(request)
+    session.now = entry.parent
+    strokes = entry.painted if entry.layout == session.layout else None
+    return shown(session, _where(session) + (" Your strokes are back, too." if strokes is not None else ""), keep=0, painted=strokes)
 
 
 @plainly
-def reset(session: Session | None, opacity: float) -> tuple[Any, ...]:
+@spaces.GPU(duration=limits.GPU_SHORT)
+def go_back(session: Session | None, chosen: Any, request: gr.Request) -> tuple[Any, ...]:
+    """To any edit of the strip: `chosen` is `{now: its number}`. Edits after it stay in the strip, and strokes on the canvas."""
+    session = need(session)
+    number = chosen_number(chosen, len(session.edits), "edit")
+    settle(request)
+    session.now = number
+    return shown(session, _where(session), keep=0)
+
+
+def chosen_number(chosen: Any, count: int, what: str) -> int:
+    """The number of the entry that a browser says was `chosen` of a strip of `count`, as {now: it}; `what` the entries are is told if there
+    is none."""
+    number = chosen.get("now") if isinstance(chosen, dict) else None
+    if type(number) is not int or not 0 <= number < count:
+        raise FFaceError(f"There is no such {what}: choose one of the strip.")
+    return number
+
+
+def reset(session: Session | None, request: gr.Request) -> tuple[Any, ...]:
     """Back to the face before any edit."""
-    session = need(session)
-    del session.history[1:]
-    return session, show(session, opacity), before_after(session), *picture_files(session), "Back to the face before any edit."
+    return go_back(session, {"now": 0}, request)
 
 
-# ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@plainly
-@spaces.GPU(duration=60)
-def show_five_views(session: Session | None, show_labels: bool, request: gr.Request, progress=gr.Progress()) -> Any:
-    """The current face from yaw −30° to 30°, or its labels: pictures with captions for the gallery."""
-    session = need(session)
-    scene, adapter = session.scene(), session.adapter
-    try:
-        with running(request, lambda report: five_views(scene, RESOLUTION, adapter, SAMPLING, report), "views") as job:
-            for step in job:
-                progress((step.index, step.total), desc="Rendering five views")
-            views = job.result()
-    except CancelledError:  # they are asked for anew, or nobody is there any more
-        return gr.skip()
-    opacity = 0.75 if show_labels else 0.0
-    pictures = [overlay(image, labels, session.layout, opacity) for image, labels in zip(views.image, views.labels, strict=True)]
-    return [(picture, f"{yaw:.0f}°") for picture, yaw in zip(pictures, FIVE_VIEWS, strict=True)]
-
-
-@plainly
-@spaces.GPU(duration=120)
-def make_video_and_mesh(session: Session | None, request: gr.Request, progress=gr.Progress()) -> tuple[Any, Any, Any, Any, str]:
-    """Orbit video and coloured mesh of the current face, to look at and to download."""
-    session = need(session)
-    scene, video, mesh = session.scene(), str(session.path(".mp4")), str(session.path(".glb"))
-
-    def work(report: Callback) -> str | None:
-        """Write the files; what is wrong if there is no mesh."""
-        frames = orbit_frames(scene, ORBIT_FRAMES, RESOLUTION, None, SAMPLING, report)
-        save_mp4(F.interpolate(frames.image, size=(384, 384), mode="bicubic", antialias=True), video, fps=12)
-        try:
-            save_glb(extract_mesh(scene, callback=between(report, ORBIT_FRAMES, ORBIT_FRAMES)), mesh)
-        except ModelError as error:  # a face may have no closed surface; the video is kept
-            return str(error)
-
-    try:
-        with running(request, work, "turn") as job:
-            for step in job:
-                progress((step.index, step.total), desc="Building the mesh" if step.index == step.total else "Rendering the orbit")
-            problem = job.result()
-    except CancelledError:
-        return gr.skip(), gr.skip(), gr.skip(), gr.skip(), "Stopped. There is no new video."
-    video_button = gr.DownloadButton(value=video, interactive=True)
-    if problem is not None:
-        return video, None, video_button, gr.DownloadButton(value=None, interactive=False), f"The orbit video is ready. {problem}"
-    mesh_button = gr.DownloadButton(value=mesh, interactive=True)
-    return video, mesh, video_button, mesh_button, "The orbit video and the mesh are ready."
+def _where(session: Session) -> str:
+    return f"This is edit {session.now}." if session.now else "This is the face before any edit."

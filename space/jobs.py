@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import gradio as gr
+from gradio.server_messages import ProcessCompletedMessage
 
 from fface_hub.errors import CancelledError
 from fface_hub.progress import Step
@@ -59,7 +60,7 @@ class Job(Generic[Result]):
                 self.cancel()
 
     def result(self) -> Result:
-        """What the work returned, once its steps have run out."""
+        """What the work returned, as soon as it has ended; its steps need not have been looked at. Raises what the work raised."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -68,21 +69,38 @@ class Job(Generic[Result]):
 
 JOBS: dict[tuple[str, str], Job] = {}
 """Running jobs by visitor (gradio's session) and kind, so that another event, such as Cancel, can reach those of its own visitor."""
+_STARTING = threading.Lock()
+"""Held while a job takes its place in `JOBS`, so that one that comes meanwhile finds and stops it."""
 
 
 @contextmanager
 def running(request: gr.Request, work: Callable[[Callable[[Step], None]], Result], kind: str = "face") -> Iterator[Job[Result]]:
     """`work` beside the page: an earlier job of the same visitor and `kind` is stopped first, and this one when the block is left."""
     key = (str(request.session_hash), kind)
-    if key in JOBS:
-        JOBS[key].cancel()
-    job = JOBS[key] = Job(work)
+    with _STARTING:
+        if key in JOBS:
+            JOBS[key].cancel()
+        job = JOBS[key] = Job(work)
     try:
         yield job
     finally:
         job.cancel()
-        if JOBS.get(key) is job:
-            del JOBS[key]
+        with _STARTING:
+            if JOBS.get(key) is job:
+                del JOBS[key]
+
+
+def is_running(request: gr.Request, kind: str = "face") -> bool:
+    """Whether this visitor has work of that `kind` running."""
+    return (str(request.session_hash), kind) in JOBS
+
+
+def stop(request: gr.Request, kind: str) -> bool:
+    """Stop this visitor's work of that `kind`; whether there was any."""
+    job = JOBS.get((str(request.session_hash), kind))
+    if job is not None:
+        job.cancel()
+    return job is not None
 
 
 def stop_all(request: gr.Request) -> bool:
@@ -91,3 +109,27 @@ def stop_all(request: gr.Request) -> bool:
     for job in found:
         job.cancel()
     return bool(found)
+
+
+TOLD = ("face", "faces", "suggestion", "fit", "other", "turn")
+"""Kinds of work that say themselves what became of them when they are stopped."""
+
+
+def cancel(request: gr.Request, kinds: Sequence[str], waited: bool = False) -> str:
+    """Stop this visitor's running work of these `kinds`; `waited` says that some which had not begun yet was taken back."""
+    stopped = [kind for kind in kinds if stop(request, kind)]
+    if stopped:
+        return "Stopping…" if set(stopped) & set(TOLD) else "Stopped. The face is as it was."
+    return "Stopped before it began. The face is as it was." if waited else "Nothing is running."
+
+
+async def take_back(page: gr.Blocks, request: gr.Request) -> bool:
+    """Drop all that waits for its turn in the queue of `page` for this visitor, whose browser is told that it is over; whether there was
+    anything. To be called in the event loop, where nothing of it can begin meanwhile."""
+    lines = page._queue
+    waiting = [event for line in lines.event_queue_per_concurrency_id.values() for event in line.queue]
+    own = [event for event in waiting if event.session_hash == str(request.session_hash)]
+    for event in own:
+        await lines.remove_from_queue(event._id)
+        lines.send_message(event, ProcessCompletedMessage(output={}, success=True))
+    return bool(own)

@@ -1,58 +1,71 @@
-"""Painting made exact: what the browser's editor sends back becomes class ids, and ids become what the editor shows.
+"""Painting made exact: label maps travel to the browser's canvas and back as class ids, one byte for each pixel, never as colours.
 
-The editor knows colours only. It shows the face with the label colours over it (blended here, at the chosen opacity) and one layer of
-opaque strokes. Stroke edges come back antialiased and mixed, so a stroke pixel counts only when it has exactly a brush colour; every
-other covered pixel takes the class of the nearest exact one. Nothing is ever guessed from a mixed colour.
+A *sheet* is what the canvas shows: the face, its labels, and the classes with the colours they are shown in. What comes back was in a
+stranger's hands, and is checked before anything is done with it.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import colorsys
+import hashlib
+import io
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from fface_hub.doors import to_image
 from fface_hub.errors import LayoutError
 from fface_hub.layouts import Layout
 
-CANVAS = 512
-# Chosen to be told apart at a glance on skin; the file colours of a layout (which can differ by 40 in one channel) are for files.
-_DISPLAY = {
+SIDE = 512
+"""Pixels of a side of the pictures that the page shows."""
+# Chosen so that they differ for people with any colour vision, and most of all where classes meet (a search from plainer colours; the test
+# holds by how much). The file colours of a layout, which can differ by 40 in one channel, are for files.
+_DISPLAY: dict[str, tuple[int, int, int]] = {
     "background": (70, 78, 92),
     "skin": (238, 190, 160),
-    "brow": (124, 84, 44),
-    "eye": (250, 250, 250),
-    "glasses": (20, 20, 24),
-    "ear": (232, 140, 60),
-    "earring": (255, 210, 0),
-    "nose": (240, 110, 140),
-    "mouth": (120, 10, 40),
-    "lips": (214, 30, 60),
-    "neck": (200, 160, 220),
-    "necklace": (170, 120, 0),
-    "cloth": (70, 130, 200),
-    "hair": (90, 60, 160),
-    "hat": (30, 150, 140),
-    "ala": (255, 60, 200),
-    "iris": (30, 110, 240),
-    "pupil": (0, 0, 60),
-    "eyelid": (160, 200, 60),
-    "nose tip": (255, 160, 60),
-    "nostril": (110, 0, 110),
-    "jaw": (60, 180, 100),
-    "chin": (0, 210, 210),
-    "teeth": (210, 230, 255),
+    "brow": (140, 33, 21),
+    "eye": (179, 243, 255),
+    "glasses": (51, 22, 41),
+    "ear": (216, 25, 12),
+    "earring": (61, 252, 89),
+    "nose": (221, 6, 131),
+    "mouth": (0, 5, 46),
+    "lips": (97, 0, 10),
+    "neck": (161, 158, 182),
+    "necklace": (226, 156, 13),
+    "cloth": (0, 124, 198),
+    "hair": (138, 0, 241),
+    "hat": (34, 166, 255),
+    "ala": (251, 78, 239),
+    "iris": (178, 65, 255),
+    "pupil": (55, 0, 103),
+    "eyelid": (95, 137, 44),
+    "nose tip": (253, 254, 63),
+    "nostril": (65, 36, 158),
+    "jaw": (2, 110, 68),
+    "chin": (111, 217, 253),
+    "teeth": (167, 207, 197),
 }
 
 
+APART = 45.0
+"""How far colours must lie from each other (in 255ths, straight through the RGB cube) to be told apart at a glance."""
+
+
 def display_colors(layout: Layout) -> NDArray[np.uint8]:
-    """Colours `[K,3]` uint8 that the page shows and paints with, all different; unknown classes get evenly spread hues."""
+    """Colours `[K,3]` uint8 that the page shows and paints with, all different: the layout's own if these can be told apart, as those of
+    layouts that were made here; else the page's, where unknown classes get evenly spread hues.
+    """
+    own = layout.colors.double()
+    if len(own) < 2 or torch.pdist(own).min() >= APART:
+        return layout.colors.numpy()
     chosen: list[tuple[int, int, int]] = []
     for position, item in enumerate(layout.classes):
         color = _DISPLAY.get(item.name)
@@ -64,71 +77,80 @@ def display_colors(layout: Layout) -> NDArray[np.uint8]:
     return np.array(chosen, np.uint8)
 
 
-def overlay(image: Tensor, labels: Tensor, layout: Layout, opacity: float) -> Image.Image:
-    """Face `image [3,H,W]` in [-1, 1] with the colours of `labels [h,w]` over it at `opacity` 0..1, `CANVAS` pixels square."""
-    face = to_image(image).resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
-    colors = Image.fromarray(display_colors(layout)[labels.cpu().numpy()]).resize((CANVAS, CANVAS), Image.Resampling.NEAREST)
+def overlay(image: Tensor, labels: Tensor, layout: Layout, opacity: float, side: int = SIDE) -> Image.Image:
+    """Face `image [3,H,W]` in [-1, 1] with the colours of `labels [h,w]` over it at `opacity` 0..1, `side` pixels square."""
+    face = to_image(image).resize((side, side), Image.Resampling.BICUBIC)
+    colors = Image.fromarray(display_colors(layout)[labels.cpu().numpy()]).resize((side, side), Image.Resampling.NEAREST)
     return Image.blend(face, colors, float(opacity))
 
 
-def editor_value(background: Image.Image, layers: list[Image.Image] | None = None) -> dict[str, Any]:
-    """The editor's value: a picture to paint on, and the strokes that stay (none: an empty layer)."""
-    strokes = layers or [Image.new("RGBA", background.size, (0, 0, 0, 0))]
-    composite = background.convert("RGBA")
-    for layer in strokes:
-        composite.alpha_composite(layer.convert("RGBA").resize(background.size, Image.Resampling.NEAREST))
-    return {"background": background, "layers": strokes, "composite": composite}
+def data_url(picture: Image.Image) -> str:
+    """`picture` as text that a browser shows, so that it lies in no file."""
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
-def stroke_classes(layers: list[Image.Image], layout: Layout) -> NDArray[np.int64]:
-    """Class id painted at every pixel `[CANVAS,CANVAS]`, −1 where nothing was; later layers lie above earlier ones.
+def sheet(
+    image: Tensor, labels: Tensor, layout: Layout, keep: int | None = None, painted: Tensor | None = None, mark: str = ""
+) -> dict[str, Any]:
+    """What the canvas shows: face `image [3,H,W]` in [-1, 1] and its `labels [h,h]` (int64).
 
-    Raises `LayoutError` if strokes hold no pixel of any brush colour.
+    Strokes made after revision `keep` of the sheet before stay, as far as their classes are in this layout (None: none do). With `painted
+    [h,h]`, the canvas shows these labels as painted over the others. A `mark` tells faces apart whose labels may be the same.
     """
-    painted = np.full((CANVAS, CANVAS), -1, np.int64)
-    colors = display_colors(layout).astype(np.int16)
-    for layer in layers:
-        pixels = np.asarray(layer.convert("RGBA").resize((CANVAS, CANVAS), Image.Resampling.NEAREST))
-        covered = pixels[..., 3] >= 128
-        if not covered.any():
-            continue
-        # Within 2 of a brush colour: browsers store colours multiplied by alpha, which costs the last bits even of opaque pixels.
-        distance = np.abs(pixels[..., None, :3].astype(np.int16) - colors).max(axis=-1)
-        nearest = distance.argmin(axis=-1)
-        exact = covered & (distance.min(axis=-1) <= 2) & (pixels[..., 3] >= 253)
-        if not exact.any():
-            raise LayoutError("The strokes have none of the colours of this layout: press Clear and paint with a class of the list.")
-        indices = np.zeros((2, CANVAS, CANVAS), np.int32)
-        distance_transform_edt(~exact, return_distances=False, return_indices=True, indices=indices)
-        rows, columns = indices
-        painted = np.where(covered, nearest[rows, columns], painted)
-    return painted
+    colors = display_colors(layout).tolist()
+    return {
+        "id": sheet_id(labels, layout, mark),
+        "size": labels.shape[0],
+        "labels": _encode(labels),
+        "classes": [
+            {"name": item.name, "color": color, "within": layout.ancestors(item)}
+            for item, color in zip(layout.classes, colors, strict=True)
+        ],
+        "picture": data_url(to_image(image)),
+        "keep": keep,
+        "painted": None if painted is None else _encode(painted),
+    }
 
 
-def painted_labels(layers: list[Image.Image], labels: Tensor, layout: Layout) -> Tensor:
-    """`labels [h,w]` with the strokes put in: a label pixel of which at least half is painted takes the class painted most."""
-    painted = stroke_classes(layers, layout)
-    height, width = labels.shape
-    rows, columns = (np.arange(CANVAS) * height) // CANVAS, (np.arange(CANVAS) * width) // CANVAS
-    cell = rows[:, None] * width + columns[None, :]
-    counts = np.zeros((height * width, len(layout)), np.int64)
-    np.add.at(counts, (cell[painted >= 0], painted[painted >= 0]), 1)
-    size = np.bincount(cell.reshape(-1), minlength=height * width)
-    changed = torch.from_numpy((2 * counts.sum(1) >= size).reshape(height, width))
-    target = torch.from_numpy(counts.argmax(1).reshape(height, width))
-    return torch.where(changed, target, labels.cpu())
+def sheet_id(labels: Tensor, layout: Layout, mark: str = "") -> str:
+    """A name that only these labels in this layout have, with this `mark`."""
+    return hashlib.sha256("\n".join([mark, *layout.names]).encode() + b"\0" + _bytes(labels)).hexdigest()[:16]
 
 
-def palette_css(layout: Layout) -> str:
-    """A style sheet that puts a chip of each class's colour before its radio button (the radio itself knows only names)."""
-    rules = [
-        f"#classes label:nth-of-type({position + 1})::before {{ background: rgb({red},{green},{blue}); }}"
-        for position, (red, green, blue) in enumerate(display_colors(layout))
-    ]
-    return "<style>" + "\n".join(rules) + "</style>"
+def _bytes(labels: Tensor) -> bytes:
+    return labels.to("cpu", torch.uint8).contiguous().numpy().tobytes()
 
 
-def hex_color(layout: Layout, class_id: int) -> str:
-    """Brush colour of a class as `#rrggbb`."""
-    red, green, blue = display_colors(layout)[class_id]
-    return f"#{red:02x}{green:02x}{blue:02x}"
+def _encode(labels: Tensor) -> str:
+    return base64.b64encode(_bytes(labels)).decode("ascii")
+
+
+def read_painted(value: Any, labels: Tensor, layout: Layout, mark: str = "") -> tuple[Tensor, int]:
+    """The labels `[h,h]` (int64) that a browser says were painted over `labels` (of the sheet with this `mark`), and the revision of its
+    map.
+
+    Raises `LayoutError` for anything that was not painted over these labels in this layout.
+    """
+    size = labels.shape[0]
+    whole = LayoutError(f"What was painted is no label map of {size} × {size} pixels: reload the page and paint again.")
+    if not isinstance(value, dict) or not isinstance(value.get("labels"), str):
+        raise whole
+    if value.get("id") != sheet_id(labels, layout, mark):
+        raise LayoutError("The face or its layout has changed since this was painted: paint on the one that is shown now.")
+    text, revision = value["labels"], value.get("revision", 0)
+    if type(revision) is not int or revision < 0 or value.get("size") != size or len(text) != 4 * -(-(size * size) // 3):
+        raise whole
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise whole from None
+    if len(data) != size * size:
+        raise whole
+    painted = torch.frombuffer(bytearray(data), dtype=torch.uint8).long().reshape(size, size)
+    if int(painted.max()) >= len(layout):
+        raise LayoutError(
+            f"What was painted has classes beyond the {len(layout)} of layout '{layout.name}': reload the page and paint again."
+        )
+    return painted, revision

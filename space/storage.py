@@ -1,8 +1,8 @@
 """Files of the page: uploads, what is shown, downloads. They lie in one folder that is this process's own and that no other user of the
 machine can read. They go an hour or two after they were last handed out, at the latest with the process; if that was killed, with the next.
 
-gradio's own `delete_cache` forgets the files of every control that was changed while the page ran, such as the canvas and its brush, and
-all files of a process that was killed; and it goes by a clock that can jump. What it leaves is swept up here.
+gradio's own `delete_cache` forgets the files of every control that was changed while the page ran, such as a download button that came
+to life, and all files of a process that was killed; and it goes by a clock that can jump. What it leaves is swept up here.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import stat
 import tempfile
 import threading
 import time
+import uuid
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 try:
     import fcntl
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PREFIX = "fface-page-"
-LIFETIME = 5400.0
-"""Seconds that a file is kept after it was last handed out: longer than gradio does, which loses count of files that others remove."""
-EVERY = 60.0
-"""Seconds between two looks for older ones."""
 
 
 @cache
@@ -53,6 +50,13 @@ def folder(name: str) -> Path:
     place = root() / name
     place.mkdir(exist_ok=True)
     return place
+
+
+def outgoing(name: str) -> Path:
+    """Where a file called `name` is written that is handed out to whoever gets its path: nobody guesses it, and the broom takes it away."""
+    place = folder("uploads") / uuid.uuid4().hex
+    place.mkdir()
+    return place / name
 
 
 def _lock(folder: Path) -> int | None:
@@ -115,8 +119,8 @@ class Broom:
 def save_picture(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:
     """`gradio.processing_utils.save_pil_to_cache`, but a picture takes its place whole.
 
-    gradio calls a picture by its content and writes it over an equal one: whoever is fetching that, such as the empty layer that every
-    visitor's canvas has, gets a part of it.
+    gradio calls a picture by its content and writes it over an equal one: whoever is fetching that, such as the face that every visitor
+    begins with, gets a part of it.
     """
     from gradio.processing_utils import encode_pil_to_bytes, hash_bytes
 
@@ -128,3 +132,11 @@ def save_picture(img: Image.Image, cache_dir: str, name: str = "image", format: 
         file.write(data)
     os.replace(temporary, target)
     return str(target)
+
+
+async def fetch_nothing(url: str, cache_dir: str) -> NoReturn:
+    """`gradio.processing_utils.async_ssrf_protected_download`, but nothing is fetched: gradio would download what a client names by its
+    address in place of a file, of any size, from anywhere."""
+    from gradio.exceptions import Error
+
+    raise Error("This page fetches nothing from other addresses. Send the file itself.", print_exception=False)

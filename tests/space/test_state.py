@@ -11,9 +11,9 @@ import gradio as gr
 import pytest
 from gradio.state_holder import StateHolder
 
-from space import state
+from space import limits
 from space.page import build
-from space.state import forget_unless_back
+from space.state import Memory, forget_unless_back
 
 
 class Thing:
@@ -23,7 +23,7 @@ class Thing:
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> StateHolder:
     """gradio's memory of the page, with Alice and Bob in it."""
-    monkeypatch.setattr(state, "GRACE", 0.05)
+    monkeypatch.setattr(limits, "GRACE", 0.05)
     page = build()
     holder = StateHolder()
     holder.set_blocks(page)
@@ -58,6 +58,29 @@ def test_who_leaves_is_forgotten_after_a_while(memory: StateHolder) -> None:
 def test_who_comes_back_is_not(memory: StateHolder) -> None:
     wait_after(lambda: forget_unless_back(memory, "alice"), lambda: memory["alice"])
     assert things(memory) == {"alice": 1, "bob": 1}
+
+
+def test_who_does_anything_is_remembered_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gradio alone counts from when a state was last written."""
+    page, lasting = build(), 3 * limits.STATE_LIFETIME // 4
+    for kind, stays in ((StateHolder, False), (Memory, True)):
+        holder = kind()
+        holder.set_blocks(page)
+        session = next(block for block in page.blocks.values() if isinstance(block, gr.State))
+        clock = datetime.datetime.now()
+        later = SimpleNamespace(now=lambda clock=clock: clock)
+        monkeypatch.setattr("gradio.state_holder.datetime", SimpleNamespace(datetime=later))
+        holder["alice"][session._id] = Thing()
+        for _ in range(2):
+            clock += datetime.timedelta(seconds=lasting)
+            later.now = lambda clock=clock: clock
+            holder.delete_all_expired_state()
+            assert "alice" in holder and holder["alice"] is not None  # what an event looks up
+        assert bool(things(holder)["alice"]) == stays
+        clock += datetime.timedelta(seconds=limits.STATE_LIFETIME + 1)
+        later.now = lambda clock=clock: clock
+        holder.delete_all_expired_state()
+        assert not things(holder)["alice"]
 
 
 @pytest.mark.parametrize("days", [1, -1])

@@ -113,7 +113,7 @@ def test_a_broom_sweeps_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_written_again_is_whole_all_the_time(tmp_path: Path) -> None:
-    """Every visitor's canvas has the same empty layer, whose name follows from its content."""
+    """Every visitor begins with the same face, whose picture is named by its content."""
     picture, done = Image.new("RGBA", (512, 512), (0, 0, 0, 0)), threading.Event()
     path = Path(save_picture(picture, str(tmp_path), format="png"))
     whole = path.read_bytes()

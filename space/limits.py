@@ -1,0 +1,58 @@
+"""What the page grants each visitor, in one table: sizes, seconds, how many at once, and how long anything is remembered.
+
+Modules read these when they need them, so that a host (or a test) can set others before the page is built. Only the seconds of a lent
+GPU that are the same for every call are read when those modules are imported.
+"""
+
+from __future__ import annotations
+
+# ── sizes ──
+UPLOAD = "25mb"
+"""The largest file that is taken; gradio says so to who sends a larger one. What a picture may unpack to is for `fface_hub.doors`."""
+EDITS = 100
+"""Edits of one face that can be gone back to; the oldest goes for a newer one."""
+LAYOUTS = 12
+"""Layouts of a visitor's own that the picker holds; the oldest goes for a newer one."""
+LAYOUT_BYTES = 20_000_000
+"""The largest file in the zip of a layout, unpacked."""
+FACE_SIDE = 512
+"""Pixels of a side of the pictures and label maps in a file of painted faces."""
+FEWEST_FACES, FACES, MOST_FACES = 3, 10, 30
+"""Faces that are proposed for a layout."""
+EARLIER = 6
+"""Earlier faces of a visit that can be gone back to, each with its edits; the oldest goes for a newer one."""
+SESSION_BYTES = 5_000_000
+SESSION_UNPACKED = 40_000_000
+"""A session file, and all in it together once it is unpacked."""
+SCENES = 16
+"""Faces of all visitors together whose scene is kept for the next view of it, about 20 MB each; others are computed anew when looked at."""
+
+# ── how many at once, of all visitors together ──
+AT_ONCE = 2
+"""Works of each kind: long ones (inversion, edit, video), short ones (drawing, views), previews, and views of a face that is turned. Others
+wait, told their place."""
+QUEUE = 32
+"""Visitors' wishes that may wait; who comes then is asked to try again."""
+
+# ── seconds of a GPU that is lent for a call (ZeroGPU; nothing is counted elsewhere) ──
+GPU_SHORT = 20
+GPU_PREVIEW = 10
+GPU_VIEWS = 40
+GPU_EDIT = 60
+GPU_LONG = 120
+"""A drawing; a preview or a single view; five views, faces to paint or a mesh; an edit or a suggestion; a video with a mesh, a fit, or the
+search for the other face of the Appearance tab in a photo."""
+GPU_START, GPU_STEP, GPU_PICTURE = 20.0, 0.5, 1.5
+"""Where the work of a call varies: its beginning, a step of an inversion, a picture of a film. Two CPU cores need less."""
+
+# ── how long anything is remembered, in seconds ──
+STATE_LIFETIME = 3600
+"""A visitor's face and photo in memory, after their last click."""
+GRACE = 300.0
+"""The same after they closed the page: a connection that broke, or a computer that slept, comes back."""
+CACHE_EVERY, CACHE_AGE = 600, 3600
+"""How often gradio deletes files, and how old those are."""
+FILE_LIFETIME = 5400.0
+"""A file on the disk after it was last handed out: longer than `CACHE_AGE`, since gradio loses count of files that others remove."""
+SWEEP_EVERY = 60.0
+"""Between two looks for older files."""
