@@ -16,7 +16,6 @@ AT_ONCE = 10  # seconds, on a busy machine; left alone, the client tries again f
 # Hub answer wrongly from now on, and gives the number of commits in each repository.
 PRELUDE = """
 import json, os, sys, time, urllib.request
-SLEEP = time.sleep
 import torch
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.errors import ModelError
@@ -26,7 +25,7 @@ def slept(seconds):
     raise AssertionError(f"the client waits for {seconds} seconds to try again")
 
 def told(call, at_once=False):
-    start = time.perf_counter()
+    start, sleep = time.perf_counter(), time.sleep
     if at_once:  # a clock alone would also measure who else uses the machine
         time.sleep = slept
     try:
@@ -34,7 +33,7 @@ def told(call, at_once=False):
     except ModelError as error:
         return [str(error), time.perf_counter() - start]
     finally:
-        time.sleep = SLEEP
+        time.sleep = sleep
 
 def logits(adapter):
     values = torch.linspace(-1, 1, 3 * 48).reshape(3, 48)
