@@ -49,7 +49,7 @@ def sheet(generator: Generator, photographed: Inversion) -> Tensor:
     row_3 = [picture(transfer(generator, first, third, appearance, geometry)) for appearance, geometry in amounts]
     dyed = transfer(generator, transfer(generator, photographed, second, classes=["hair"]), third, classes=["lips"])
     edited = transfer_geometry(generator, first, third, ["nose", "lips"])
-    after = render(generator.scene(edited.latents), generator.default_camera, SIDE)
+    after = render(face_scene(generator, edited.latents), generator.default_camera, SIDE)
     maps = [labels_to_image(view.labels, generator.layout)[0] for view in (front, after)]
     row_4 = [photo(), photo(dyed), picture(transfer(generator, second, photographed)), after.image[0], *maps]
     return torch.cat([torch.cat(row, dim=2) for row in (row_1, row_2, row_3, row_4)], dim=1)

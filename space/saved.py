@@ -29,8 +29,9 @@ from fface_hub.errors import FFaceError, LayoutError, ModelError
 from fface_hub.files import write_tensors
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.inversion import FILES, Inversion
+from fface_hub.kept import MOST, Kept
 from fface_hub.latents import Latents
-from fface_hub.layouts import Layout
+from fface_hub.layouts import MAX_CLASSES, Layout
 from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME
 from space import limits, storage
 from space.painting import data_url
@@ -45,6 +46,7 @@ RECORD, TENSORS = "session.json", "session.safetensors"
 ADAPTER = tuple(f"adapter/{name}" for name in (CONFIG_NAME, WEIGHTS_NAME))
 INVERSION = tuple(f"inversion/{name}" for name in FILES)
 KEYS = {"format", "note", "generator", "name", "layout", "layouts", "camera", "now", "edits", "painting"}
+LATENT_KEYS, KEPT_KEYS = {"geometry", "appearance", "kept"}, {"geometry", "cameras", "maps", "span"}
 EDIT_KEYS = {"latents", "before", "parent", "strength", "painted", "layout"}
 NAMES = re.compile(r"face|photo|seed-\d{1,10}")
 LARGEST = 1e4
@@ -56,7 +58,7 @@ class _Tables:
     """Rows of equal tensors are written once."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, list[Tensor]] = {"geometry": [], "appearance": [], "painted": [], "thumbnails": []}
+        self.rows: dict[str, list[Tensor]] = {"geometry": [], "appearance": [], "kept": [], "painted": [], "thumbnails": []}
         self._known: dict[tuple[str, bytes], int] = {}
 
     def put(self, name: str, row: Tensor) -> int:
@@ -68,9 +70,21 @@ class _Tables:
             self.rows[name].append(row)
         return self._known[key]
 
-    def latents(self, latents: Latents) -> list[int]:
-        """The numbers of both halves."""
-        return [self.put("geometry", latents.geometry[0]), self.put("appearance", latents.appearance[0])]
+    def latents(self, latents: Latents) -> dict[str, Any]:
+        """The numbers of both halves, and of what is kept."""
+        return {
+            "geometry": self.put("geometry", latents.geometry[0]),
+            "appearance": [self.put("appearance", rows) for rows in latents.appearance[0]],
+            "kept": None if latents.kept is None else self._kept(latents.kept),
+        }
+
+    def _kept(self, kept: Kept) -> dict[str, Any]:
+        return {
+            "geometry": self.put("geometry", kept.geometry[0]),
+            "cameras": kept.cameras.to_vector().tolist(),
+            "maps": [self.put("kept", maps) for maps in kept.maps],
+            "span": kept.span.tolist(),
+        }
 
     def labels(self, labels: Tensor | None) -> int | None:
         """The number of a label map."""
@@ -201,7 +215,8 @@ def _read_tables(folder: Path, generator: Generator, side: int, thumbnail: int) 
     mean = generator.mean_latents()
     wanted = {
         "geometry": (mean.geometry.shape[1:], torch.float32),
-        "appearance": (mean.appearance.shape[1:], torch.float32),
+        "appearance": (mean.appearance.shape[2:], torch.float32),
+        "kept": ((2, side, side), torch.uint8),
         "painted": ((side, side), torch.uint8),
         "thumbnails": ((thumbnail, thumbnail, 3), torch.uint8),
     }
@@ -233,14 +248,36 @@ def _edit(entry: Any, number: int, tables: dict[str, Tensor], layouts: list[Layo
     )
 
 
-def _latents(numbers: Any, tables: dict[str, Tensor]) -> Latents:
-    if not isinstance(numbers, list) or len(numbers) != 2:
+def _latents(entry: Any, tables: dict[str, Tensor]) -> Latents:
+    """One face, with one appearance or one for each of a layout's classes."""
+    if not isinstance(entry, dict) or set(entry) != LATENT_KEYS or not 0 < len(_list(entry["appearance"])) <= MAX_CLASSES:
         raise ModelError(DAMAGED)
-    geometry, appearance = (
-        tables[name][_number(number, len(tables[name]))] for name, number in zip(("geometry", "appearance"), numbers, strict=True)
-    )
-    # Copies of their own, as an edit gives them: sums over a row that begins elsewhere in memory may be rounded otherwise.
-    return Latents(geometry[None].clone(), appearance[None].clone())
+    colors = torch.stack([_row("appearance", number, tables) for number in entry["appearance"]])
+    return Latents(_row("geometry", entry["geometry"], tables)[None], colors[None], _kept(entry["kept"], tables))
+
+
+def _kept(entry: Any, tables: dict[str, Tensor]) -> Kept | None:
+    """What is kept of a face."""
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or set(entry) != KEPT_KEYS or not 0 < len(_list(entry["maps"])) == len(_list(entry["cameras"])) <= MOST:
+        raise ModelError(DAMAGED)
+    if len(_list(entry["span"])) != 2 or not all(type(x) in (int, float) and abs(x) < LARGEST for x in entry["span"]):
+        raise ModelError(DAMAGED)
+    geometry = _row("geometry", entry["geometry"], tables)[None]
+    kept = {
+        "geometry": geometry,
+        "cameras": torch.cat([_camera(numbers).to_vector() for numbers in entry["cameras"]]),
+        "maps": torch.stack([_row("kept", number, tables) for number in entry["maps"]]),
+        "span": torch.tensor(entry["span"]),
+    }
+    return Kept.from_tensors(kept).to(geometry.device)
+
+
+def _row(name: str, number: Any, tables: dict[str, Tensor]) -> Tensor:
+    """The row of that `number` in the table of that name."""
+    # A copy of its own, as an edit gives it: sums over a row that begins elsewhere in memory may be rounded otherwise.
+    return tables[name][_number(number, len(tables[name]))].clone()
 
 
 def _painted(number: Any, tables: dict[str, Tensor], layout: Layout | None) -> Tensor | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
+from fface_hub.kept import Kept
 from fface_hub.latents import Latents
 
 
@@ -84,3 +87,54 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     for name in ("missing.safetensors", "broken.safetensors"):
         with pytest.raises(ModelError, match=name):
             Latents.load(tmp_path / name)
+
+
+# ── faces of which something is kept ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def edited(value: float, base: float, yaw: float = 0.0) -> Latents:
+    """Latents of `value`, of which those of `base` are kept outside of a picture's left half."""
+    maps = torch.zeros(1, 2, 4, 4, dtype=torch.uint8)
+    maps[:, 0, :, :2] = 255
+    kept = Kept(latents(base).geometry, look_at(yaw), maps, torch.tensor([2.0, 3.0]))
+    return replace(latents(value), kept=kept)
+
+
+def test_on_the_way_to_an_edited_face_what_is_kept_stays() -> None:
+    before, after = latents(1.0), edited(3.0, base=1.0)
+    half = before.lerp(after, 0.5)
+    assert (half.geometry == 2).all() and half.kept is not None and (half.kept.geometry == 1).all()
+    assert before.lerp(after, 1.0).kept is after.kept and before.lerp(after, 0.0).kept is None
+
+
+def test_between_two_edited_faces_both_were_edited_where_one_was() -> None:
+    half = edited(3.0, base=1.0).lerp(edited(5.0, base=2.0, yaw=20.0), 0.5)
+    assert half.kept is not None and (half.kept.geometry == 1.5).all() and len(half.kept.cameras) == 2
+
+
+def test_what_moves_geometry_or_colours_leaves_what_is_kept() -> None:
+    face = edited(3.0, base=1.0)
+    assert face.offset(torch.ones(1)).kept is face.kept
+    assert face.with_appearance(latents(9.0)).kept is face.kept
+    assert face[0].kept is face.kept and face.detach().kept is face.kept and Latents.cat([face]) is face
+
+
+def test_a_face_of_which_something_is_kept_is_in_no_batch() -> None:
+    face = edited(3.0, base=1.0)
+    with pytest.raises(ValueError, match="cannot be in a batch"):
+        Latents.cat([face, face])
+    with pytest.raises(ValueError, match="cannot be mixed"):
+        face.mix_rows(face, [0])
+    with pytest.raises(ValueError, match="what is kept has the shape"):
+        replace(latents(1.0, batch=2), kept=face.kept)
+
+
+def test_a_file_brings_back_what_is_kept(tmp_path: Path) -> None:
+    before = edited(3.0, base=1.0)
+    before.save(tmp_path / "a.safetensors")
+    after = Latents.load(tmp_path / "a.safetensors")
+    assert all(torch.equal(value, after.tensors()[name]) for name, value in before.tensors().items()) and after.kept is not None
+    damaged = {key: value for key, value in before.tensors().items() if key != "kept.span"}
+    save_file(damaged, tmp_path / "b.safetensors")
+    with pytest.raises(ModelError, match="damaged"):
+        Latents.load(tmp_path / "b.safetensors")

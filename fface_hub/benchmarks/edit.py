@@ -24,6 +24,7 @@ from fface_hub.benchmarks.edit_pairs import SIDES, Pair, PairMaker, Wish, look, 
 from fface_hub.benchmarks.edit_report import report
 from fface_hub.benchmarks.fewshot import bundled_adapters
 from fface_hub.benchmarks.records import append_record, read_records
+from fface_hub.editing.composite import face_scene
 from fface_hub.editing.edit import EditSession, EditSettings
 from fface_hub.editing.reference import ReferenceSettings, edit_reference
 from fface_hub.errors import FFaceError, ModelError
@@ -231,7 +232,7 @@ class _Bench:
         if generator.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        return _Done(generator.scene(result.latents), seconds, len(result.losses))
+        return _Done(face_scene(generator, result.latents), seconds, len(result.losses))
 
     def told(self) -> dict[str, Any]:
         """What was run."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
+from fface_hub.editing.kept import KeptScene
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Field, Generator, GeometrySamples, Scene, WrappedScene
 from fface_hub.latents import Latents
@@ -109,12 +110,12 @@ class RegionScene(WrappedScene):
 
 
 def face_scene(generator: Generator, latents: Latents, adapter: Adapter | None = None) -> Scene:
-    """The scene of `latents` with one appearance or, as a region composite, with one per class of the layout (adapter's, else generator's).
+    """The scene of `latents` with one appearance or, as a region composite, with one per class of the layout (adapter's, else generator's);
+    if something is kept of them, a scene of two.
 
     Appearances that are equal share a scene. Raises `ModelError` for another number of appearances or another generator's adapter.
     """
-    first = latents.appearance[:, :1]
-    base = generator.scene(Latents(latents.geometry, first))
+    base = _under(generator, latents, 0)
     if latents.appearance.shape[1] == 1:
         return base
     if adapter is not None:
@@ -126,8 +127,15 @@ def face_scene(generator: Generator, latents: Latents, adapter: Adapter | None =
             "in which its colours were put together."
         )
     groups = _equal(latents.appearance)
-    others = {group: generator.scene(Latents(latents.geometry, latents.appearance[:, group[:1]])) for group in groups if 0 not in group}
+    others = {group: _under(generator, latents, group[0]) for group in groups if 0 not in group}
     return RegionScene(base, others, adapter) if others else base
+
+
+def _under(generator: Generator, latents: Latents, number: int) -> Scene:
+    """The scene of `latents` under the appearance of that `number`."""
+    colors, kept = latents.appearance[:, number : number + 1], latents.kept
+    scene = generator.scene(Latents(latents.geometry, colors))
+    return scene if kept is None else KeptScene(generator.scene(Latents(kept.geometry, colors)), scene, kept)
 
 
 def _equal(appearance: Tensor) -> Sequence[tuple[int, ...]]:

@@ -8,6 +8,7 @@ rows; a first guess from the canonical editor or from the last stroke; and an en
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
+from fface_hub.editing.composite import face_scene
+from fface_hub.editing.kept import keep
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.editing.steps import Edited, EditSettings, Face, Moves, Offset, Task, optimise
 from fface_hub.errors import LayoutError, ModelError
@@ -115,7 +118,7 @@ class EditSession:
             ]
             tell()
             best, history = optimise(task, starts, lambda found: self._picture(found, settings, callback).raw[0, :3], callback)
-            self._last, latents = best, task.latents(best)
+            self._last, latents = best, self._closed(task.latents(best), before, region, settings)
             after = self._picture(latents, settings, callback, settings.steps)
         return EditResult(latents, region, target, history, before, after)
 
@@ -125,6 +128,15 @@ class EditSession:
             return []
         coordinates = self.editor.guess(before.image, before.labels[0], target, self.layout)
         return [replace(start, coordinates=share * coordinates) for share in (1.0, 0.5)]
+
+    def _closed(self, latents: Latents, before: Rendering, region: Tensor, settings: EditSettings) -> Latents:
+        """Edited `latents` with what is kept of the face, now that it can be seen how deep the edit goes: a small picture will do."""
+        if latents.kept is None:
+            return latents
+        with torch.no_grad():
+            scene = self.face.scene(replace(latents, kept=None))
+            after = render(scene, self.face.camera, settings.resolution // 2, Sampling(settings.coarse, settings.fine), finish=False)
+        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, (before, after)))
 
     def _picture(self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0) -> Rendering:
         """The face of `latents` at the resolution of the edit, without gradients and super-resolution."""
@@ -163,7 +175,7 @@ def edit(
 
 def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | None) -> Face:
     """What to edit; an inversion brings its own camera, tuned generator and backdrop."""
-    scene, latents = generator.scene, face
+    scene, latents = partial(face_scene, generator), face
     if not isinstance(latents, Latents):
         inversion = latents
         if inversion.generator.fingerprint != generator.fingerprint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
+from fface_hub.editing.kept import keep
 from fface_hub.editing.regions import grown
 from fface_hub.editing.sides import Sides
 from fface_hub.errors import ModelError
@@ -48,7 +49,8 @@ class EditSettings:
     views, `prior` of the squared way from the first guess. Colours may change up to `dilate` pixels around the region. `background_weight`
     of labels and colours where the background is, outside the region (0: held no more than all else). `reach`: how far the face may move,
     in standard deviations of the generator's own faces (and as much in its free rows); None: as far as it takes. `guess`: begin with what
-    the canonical editor says, if there is one; `warm`: or where the last edit of the session ended, if that is nearer. A preview of the
+    the canonical editor says, if there is one; `warm`: or where the last edit of the session ended, if that is nearer. `keep`: what
+    is away from the region stays as it was, exactly (`kept.keep`). A preview of the
     best comes after every `preview_every` steps.
     `perceptual`, a loss such as `perceptual.load_perceptual()` (needs all rays), or None: without.
     """
@@ -75,6 +77,7 @@ class EditSettings:
     tolerance: float = 5e-3
     guess: bool = True
     warm: bool = False
+    keep: bool = True
     preview_every: int = 8
     seed: int = 0
     perceptual: ImageLoss | None = None
@@ -204,6 +207,9 @@ class Task:
     def __init__(self, edited: Edited, settings: EditSettings, before: Rendering, region: Tensor, target: Tensor) -> None:
         self.face, self.adapter, self.moves, self.settings = edited.face, edited.adapter, edited.moves, settings
         face, device, size = self.face, region.device, settings.resolution
+        scene = face.scene(face.latents)
+        # How deep it goes is known when it is done.
+        self.kept = keep(face.latents, face.camera, region, scene) if settings.keep else None
         near = grown(region, RING)
         rays = Rays.choose(region, near, before.labels[0], settings.rays, torch.Generator().manual_seed(settings.seed))
         self.pixels, self.area = rays.pixels.to(device), rays.area.to(device)[None] / size**2
@@ -229,15 +235,18 @@ class Task:
         self.start = self.moves.zero(face.latents)
         self.sampling = Sampling(settings.coarse, settings.fine)
         with torch.no_grad():
-            scene = face.scene(face.latents)
             self.colors = self.look(scene)[0]
         self.sides = None
         if settings.side_rays:
             self.sides = Sides.of(scene, face.camera, before, near, settings.side_rays, self.sampling)
 
+    def moved(self, offset: Offset) -> Latents:
+        """The face at `offset`, all of it."""
+        return replace(self.moves.apply(self.face.latents, offset), kept=None)
+
     def latents(self, offset: Offset) -> Latents:
-        """The face at `offset`."""
-        return self.moves.apply(self.face.latents, offset)
+        """The face at `offset` where it is edited, and what is kept of it elsewhere."""
+        return replace(self.moved(offset), kept=self.kept)
 
     def look(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Colours `[1,R,3]` and logits `[1,R,K]` of the rays in `scene`."""
@@ -252,7 +261,8 @@ class Task:
     def losses(self, offset: Offset) -> dict[str, Tensor]:
         """The terms at `offset`, weighted; "loss" is their sum. "matched" is the share of the region's rays that have their label."""
         settings = self.settings
-        scene = self.face.scene(self.latents(offset))
+        # The whole of it, though only a part will be shown: what cannot be seen away from the region tells whether it is still this face.
+        scene = self.face.scene(self.moved(offset))
         colors, logits = self.look(scene)
         # Of each ray; weighted by areas, their sums are means over the picture.
         area, wrong = self.area[0], F.cross_entropy(logits[0], self.target[0], reduction="none")

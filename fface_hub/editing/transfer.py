@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -48,10 +49,9 @@ def transfer(
     own, lent = _latents(generator, face), _latents(generator, other)
     if len(lent) not in (1, len(own)):
         raise ValueError(f"{len(lent)} faces cannot lend to {len(own)}: give one, or as many")
-    shape = torch.lerp(own.geometry, lent.geometry.expand_as(own.geometry), geometry)
+    shape = own.lerp_geometry(lent, geometry)
     if classes is None:
-        colors = _mixed(own.appearance, lent.appearance, appearance)
-        return Latents(shape, colors)
+        return replace(shape, appearance=_mixed(own.appearance, lent.appearance, appearance))
     if adapter is not None:
         adapter.check(generator)
     layout = generator.layout if adapter is None else adapter.layout
@@ -63,7 +63,7 @@ def transfer(
             )
     colors = own.appearance.expand(-1, len(layout), -1, -1).clone()
     colors[:, chosen] = _mixed(own.appearance, lent.appearance, appearance).expand_as(colors)[:, chosen]
-    return Latents(shape, colors)
+    return replace(shape, appearance=colors)
 
 
 def transfer_geometry(

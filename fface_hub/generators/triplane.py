@@ -269,6 +269,8 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
             raise ModelError(
                 f"A tri-plane scene takes one appearance for the whole face, and these latents have {appearance.shape[1]}: choose one."
             )
+        if latents.kept is not None:
+            raise ModelError("An edited face of which something is kept is composed of two scenes: use `face_scene`, or `Inversion.scene`.")
         appearance = appearance[:, 0]
         normalised, statistics = self.normalise(self.planes(geometry))
         if not self._same(geometry, appearance):

@@ -33,7 +33,7 @@ PARTS = ("latents", "backdrop", "retouch", "tuning")
 def save_face_file(face: Inversion, original: Generator, path: str | Path) -> None:
     """Write `face`, of the published generator `original`, into one file. `OSError`."""
     parts = {
-        "latents": {"geometry": face.latents.geometry, "appearance": face.latents.appearance},
+        "latents": face.latents.tensors(),
         "backdrop": {} if face.backdrop is None else part_tensors(face.backdrop),
         "retouch": {} if face.retouch is None else part_tensors(face.retouch),
         "tuning": differences(original, face.generator),
@@ -41,8 +41,7 @@ def save_face_file(face: Inversion, original: Generator, path: str | Path) -> No
     tensors = {f"{part}.{key}": value for part, named in parts.items() for key, value in named.items()}
     tensors["generator"] = _bytes(original.fingerprint)
     tensors["camera"] = face.camera.to_vector()[0]
-    # Cloned, because a generator may give both halves of the latents the same memory, which safetensors refuses.
-    write_tensors({name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}, path)
+    write_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
 
 
 def load_face_file(path: str | Path, generator: Generator) -> Inversion:
@@ -57,7 +56,7 @@ def load_face_file(path: str | Path, generator: Generator) -> Inversion:
         if part not in parts:
             raise ModelError(f"The file '{name}' is no face: it holds a tensor {key[:80]!r}, which no face has.")
         parts[part][rest] = value
-    if origin is None or camera is None or set(parts["latents"]) != {"geometry", "appearance"}:
+    if origin is None or camera is None or not {"geometry", "appearance"} <= set(parts["latents"]):
         raise ModelError(f"The file '{name}' is no face: it lacks its latents, its camera or the name of its generator.")
     if not torch.equal(origin, _bytes(generator.fingerprint)):
         raise ModelError("This face was made with another generator: load that generator, or make the face again.")
@@ -77,15 +76,9 @@ def _bytes(fingerprint: str) -> Tensor:
     return torch.tensor(list(bytes.fromhex(fingerprint)), dtype=torch.uint8)
 
 
-def _latents(halves: dict[str, Tensor], generator: Generator, name: str) -> Latents:
+def _latents(tensors: dict[str, Tensor], generator: Generator, name: str) -> Latents:
     """One face of `generator`; `ModelError` for other shapes."""
-    geometry, appearance = halves["geometry"].float(), halves["appearance"].float()
-    mean = generator.mean_latents()
-    if (
-        geometry.shape != mean.geometry.shape
-        or appearance.ndim != 4
-        or len(appearance) != 1
-        or appearance.shape[2:] != mean.appearance.shape[2:]
-    ):
+    latents, mean = Latents.from_tensors(tensors, name), generator.mean_latents()
+    if latents.geometry.shape != mean.geometry.shape or latents.appearance.shape[2:] != mean.appearance.shape[2:]:
         raise ModelError(f"The latents in '{name}' are not those of one face of this generator: make the face again.")
-    return Latents(geometry, appearance)
+    return latents

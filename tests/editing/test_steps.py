@@ -242,7 +242,7 @@ def test_a_locked_background_stays_where_it_is_not_painted() -> None:
     target[before == 2] = 2
     spread = {}
     for weight in (0.0, 10.0):
-        result = edit(generator, FACE, target, settings=replace(SETTINGS, background_weight=weight))
+        result = edit(generator, FACE, target, settings=replace(SETTINGS, background_weight=weight, keep=False))
         unpainted = (before == 0) & ~result.region
         spread[weight] = int((result.after.labels[0] != 0)[unpainted].sum()), result.matched
         assert ("background" in result.losses[0]) == (weight > 0)

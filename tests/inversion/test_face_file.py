@@ -55,13 +55,15 @@ def test_a_face_comes_back_from_its_file(whole: bool, tmp_path: Path) -> None:
         ({"camera": torch.full((25,), 1e9)}, "camera in 'a.safetensors' is damaged"),
         ({"generator": None}, "name of its generator"),
         ({"generator": torch.zeros(32, dtype=torch.uint8)}, "another generator"),
-        ({"latents.geometry": torch.ones(2, 6, 16)}, "not those of one face"),
-        ({"latents.appearance": torch.ones(1, 6, 16)}, "not those of one face"),
+        ({"latents.geometry": torch.ones(1, 6, 15)}, "not those of one face"),
+        ({"latents.geometry": torch.ones(2, 6, 16)}, "do not have the shapes"),
+        ({"latents.appearance": torch.ones(1, 6, 16)}, "do not have the shapes"),
         ({"backdrop.texture": torch.ones(3, 4, 4)}, "backdrop in 'a.safetensors' is damaged"),
         ({"retouch.planes": torch.ones(3, 3, 4, 5), "retouch.bounds": torch.tensor(0.5)}, "retouch in 'a.safetensors' is damaged"),
         ({"tuning.nothing": torch.ones(3)}, "no place for the weight 'nothing'"),
         ({"photo": torch.ones(3)}, "holds a tensor 'photo'"),
-        ({"latents.more": torch.ones(3)}, "lacks its latents"),
+        ({"latents.more": torch.ones(3)}, "must have the keys 'geometry' and 'appearance' and no other"),
+        ({"latents.kept.maps": torch.ones(1, 2, 4, 4, dtype=torch.uint8)}, "keeps of the time before its edits is damaged"),
     ],
 )
 def test_what_is_no_face_is_refused(changed: dict[str, Tensor | None], sentence: str, tmp_path: Path) -> None:

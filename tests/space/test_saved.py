@@ -7,6 +7,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from safetensors.torch import load, save
 
 from fface_hub import Adapter
 from fface_hub.cameras import look_at
+from fface_hub.editing.kept import keep
+from fface_hub.editing.transfer import transfer
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.backdrop import Backdrop
@@ -121,8 +124,35 @@ def test_a_photographed_face_comes_back_to_the_last_bit_and_the_photo_does_not(t
 
 def test_rows_that_are_equal_are_written_once(file: Path) -> None:
     tensors = load(members(file)["session.safetensors"])
-    # Three faces, one appearance (edits hold it), the labels painted for two edits.
-    assert {name: len(table) for name, table in tensors.items()} == {"geometry": 3, "appearance": 1, "painted": 2, "thumbnails": 3}
+    # Three faces, one appearance (edits hold it), what both edits leave of the first face (nothing), the labels painted for two edits.
+    assert {name: len(table) for name, table in tensors.items()} == {
+        "geometry": 3,
+        "appearance": 1,
+        "kept": 1,
+        "painted": 2,
+        "thumbnails": 3,
+    }
+
+
+def test_a_face_composed_of_others_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    """An edit that keeps a part of the face before, then the colours of a class from another face: two scenes for each of two looks."""
+    session, generator = draw(1), models.generator()
+    region = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    region[4:9, 5:12] = True
+    kept = keep(session.latents, session.camera, region, session.scene())
+    session.add(replace(session.latents.offset(torch.full_like(session.latents.geometry, 0.3)), kept=kept))
+    session.add(transfer(generator, session.latents, generator.sample(1, 9), classes=["nose"]))
+    for edit in session.edits:
+        edit.thumbnail = data_url(Image.new("RGB", (THUMBNAIL, THUMBNAIL)))
+    path = tmp_path / "face.zip"
+    saved.save(session, path, generator)
+    found = opened(path)
+    assert found.latents.kept is not None and found.latents.appearance.shape[1] == len(generator.layout)
+    for before, after in zip(session.edits, found.edits, strict=True):
+        first, second = before.latents.tensors(), after.latents.tensors()
+        assert set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
+    views = [render(each.scene(), each.camera, 24, Sampling(12, 12)) for each in (session, found)]
+    assert torch.equal(views[0].image, views[1].image)
 
 
 def test_a_session_that_is_too_large_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

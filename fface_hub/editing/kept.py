@@ -1,0 +1,137 @@
+"""A scene of two: the face as it was, and where it was edited the face after that: preservation that is exact, where a loss only asks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from fface_hub.cameras import Camera
+from fface_hub.generators.base import Field, GeometrySamples, Rendering, Scene, WrappedScene
+from fface_hub.kept import Kept
+from fface_hub.latents import Latents
+
+GROW, RAMP = 1 / 128, 2 / 128
+"""How far around what was painted all is the edited face, and how far it then fades out, as shares of the picture's side.
+
+Narrower, more of what spilled over the line is taken away; but so is what moves behind the line when it is seen from elsewhere.
+"""
+MARGIN = 0.05
+"""How far behind the surfaces before and after the edit it goes, in world units (2 cm)."""
+SOLID = 0.5
+"""Opacity from which on a ray ends on a surface."""
+
+
+class KeptScene(WrappedScene):
+    """`before`, and by the share that `kept` gives of each point `after`, both scenes of one face: density, features, logits and colours
+    are those of the first plus share × difference. So where the share is 0, all is as before, bit for bit if that is rendered `exact`, too.
+    """
+
+    def __init__(self, before: Scene, after: Scene, kept: Kept) -> None:
+        super().__init__(before)
+        self.after, self.kept = after, kept
+        self.numbers_per_sample += after.numbers_per_sample
+
+    def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
+        """See the class. In `lookup` travel the share and the directions."""
+        first = self.inner.geometry(points, directions)
+        share = self.kept.at(points.flatten(0, 2)).reshape(points.shape[:3])
+        rays = (share > 0).any(-1)[0].nonzero()[:, 0]
+        density, features, logits = first.density, first.features, first.logits
+        if len(rays):
+            second, part = self.after.geometry(points[:, rays], directions[:, rays]), share[:, rays]
+            density = density.index_add(1, rays, part * (second.density - density[:, rays]))
+            features = features.index_add(1, rays, part[..., None] * (second.features - features[:, rays]))
+            logits = logits.index_add(1, rays, part[..., None] * (second.logits - logits[:, rays]))
+        lookup = torch.cat([share[..., None], directions[:, :, None].expand_as(points)], dim=-1)
+        return replace(first, density=density, features=features, logits=logits, lookup=lookup)
+
+    def color(self, samples: GeometrySamples) -> Tensor:
+        """See the class. `ValueError` for samples that another scene made."""
+        if samples.lookup is None:
+            raise ValueError("a scene of two colours the samples that it made")
+        share, directions = samples.lookup[..., :1], samples.lookup[:, :, 0, 1:]
+        color = _color(self.inner, samples.points, directions)
+        rays = (share > 0).any(2)[0, :, 0].nonzero()[:, 0]
+        if len(rays) == 0:
+            return color
+        second = _color(self.after, samples.points[:, rays], directions[:, rays])
+        return color.index_add(1, rays, share[:, rays] * (second - color[:, rays]))
+
+    def field(self) -> Field | None:
+        """Both scenes' fields as one."""
+        before, after = self.inner.field(), self.after.field()
+        return None if before is None or after is None else _KeptField(before, after, self.kept)
+
+
+def _color(scene: Scene, points: Tensor, directions: Tensor) -> Tensor:
+    return scene.color(scene.geometry(points, directions))
+
+
+class _KeptField(Field):
+    """Two fields. What the second knows of a point is not remembered, since few are asked for it a second time: it is looked up anew."""
+
+    def __init__(self, before: Field, after: Field, kept: Kept) -> None:
+        self.before, self.after, self.kept = before, after, kept
+
+    def density(self, points: Tensor, face: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Field.density`."""
+        density, memory = self.before.density(points, face)
+        share = self.kept.at(points)
+        inside = share.nonzero()[:, 0]
+        if len(inside):
+            second, _ = self.after.density(points[inside], face)
+            density = density.index_add(0, inside, share[inside] * (second - density[inside]))
+        return density, (*memory, points, share)
+
+    def labels(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """See `Field.labels`."""
+        *own, points, share = memory
+        features, logits = self.before.labels(tuple(own))
+        inside = share.nonzero()[:, 0]
+        if len(inside):
+            part, theirs = share[inside, None], self.after.labels(self._second(points[inside]))
+            features = features.index_add(0, inside, part * (theirs[0] - features[inside]))
+            logits = logits.index_add(0, inside, part * (theirs[1] - logits[inside]))
+        return features, logits
+
+    def color(self, memory: tuple[Tensor, ...]) -> Tensor:
+        """See `Field.color`."""
+        *own, points, share = memory
+        color = self.before.color(tuple(own))
+        inside = share.nonzero()[:, 0]
+        if len(inside):
+            theirs = self.after.color(self._second(points[inside]))
+            color = color.index_add(0, inside, share[inside, None] * (theirs - color[inside]))
+        return color
+
+    def _second(self, points: Tensor) -> tuple[Tensor, ...]:
+        """What the second field remembers of `points [N,3]`; faces of which something is kept come alone."""
+        return self.after.density(points, 0)[1]
+
+
+def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: tuple[Rendering, ...] = ()) -> Kept:
+    """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: what is kept
+    of it already, but where this edit is.
+
+    `views` of that camera before and after the edit, `[h,h]` or smaller, tell how deep it goes; without them it goes through the head.
+    """
+    away = torch.from_numpy(distance_transform_edt(~region.cpu().numpy())).to(region.device, torch.float32)
+    size, reach = region.shape[-1], GROW + RAMP
+    share = ((reach - away / size) / RAMP).clamp(0, 1)
+    far = torch.zeros_like(share) if views else torch.ones_like(share)
+    for view in views:
+        deepest = (view.depth + MARGIN - scene.near) / (scene.far - scene.near)
+        # Where a ray ends nowhere, before or after, the edit goes all the way.
+        deepest = F.interpolate(torch.where(view.opacity > SOLID, deepest.clamp(0, 1), 1.0), size=share.shape)[0, 0]
+        far = torch.maximum(far, deepest)
+    around = math.ceil(reach * size)
+    far = F.max_pool2d(far[None], 2 * around + 1, stride=1, padding=around)[0]
+    maps = torch.stack([share, far]).mul(255).round().to(torch.uint8)
+    span = torch.tensor([scene.near, scene.far], device=region.device)
+    new = Kept(latents.geometry if latents.kept is None else latents.kept.geometry, camera, maps[None], span)
+    return new if latents.kept is None else Kept.joined([latents.kept, new], new.geometry)
