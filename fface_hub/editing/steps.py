@@ -66,7 +66,7 @@ class EditSettings:
     inside_weight: float = 0.05
     region_weight: float = 0.3
     overlap_weight: float = 1.0
-    image_weight: float = 8.0
+    image_weight: float = 3.0
     side_weight: float = 0.3
     prior: float = 2e-3
     background_weight: float = 0.0
@@ -89,7 +89,7 @@ class EditSettings:
     @staticmethod
     def preview() -> EditSettings:
         """For an answer while somebody paints: a few steps of what the editor says and the last stroke gave."""
-        return EditSettings(steps=4, rays=1024, preview_every=1000, warm=True)
+        return EditSettings(steps=4, rays=1024, image_weight=2.0, preview_every=1000, warm=True)
 
 
 @dataclass(frozen=True)
