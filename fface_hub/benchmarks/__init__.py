@@ -24,7 +24,7 @@ VARIANTS = ("full", "no-injection", "no-lmta", "mix-all", "original", "fixed-lay
 """What the benchmark adapt compares."""
 LEVERS = ("no-distillation", "no-overlap", "no-balance", "cold-start", "view-direction", "open-injection")
 """What it compares if asked: `full` without one of the things that make it better than FFaceNeRF's way."""
-EDIT_METHODS = ("no-edit", "original", "original-no-overlap", "ours-preview", "ours-converged", "ours-no-overlap", "oracle")
+EDIT_METHODS = ("no-edit", "original", "original-no-overlap", "ours-preview", "ours-converged", "ours-no-overlap", "ours-no-keep", "oracle")
 """What the benchmark edit compares."""
 INVERT_METHODS = ("original", "original-posed", "pivotal", "encoder", "ours", "ours-60s")
 """What the benchmark invert compares."""

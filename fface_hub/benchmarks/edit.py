@@ -75,6 +75,7 @@ class Plan:
             "ours-preview": self.preview,
             "ours-converged": self.converged,
             "ours-no-overlap": replace(self.converged, overlap_weight=0.0),
+            "ours-no-keep": replace(self.converged, keep=False),
         }.get(method)
 
 

@@ -130,12 +130,12 @@ class EditSession:
         return [replace(start, coordinates=share * coordinates) for share in (1.0, 0.5)]
 
     def _closed(self, latents: Latents, before: Rendering, region: Tensor, settings: EditSettings) -> Latents:
-        """Edited `latents` with what is kept of the face, now that it can be seen how deep the edit goes: a small picture will do."""
+        """Edited `latents` with what is kept of the face, now that it can be seen how deep the edit goes: a coarse picture will do."""
         if latents.kept is None:
             return latents
         with torch.no_grad():
             scene = self.face.scene(replace(latents, kept=None))
-            after = render(scene, self.face.camera, settings.resolution // 2, Sampling(settings.coarse, settings.fine), finish=False)
+            after = render(scene, self.face.camera, settings.resolution // 2, Sampling(settings.coarse, 0), finish=False)
         return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, (before, after)))
 
     def _picture(self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0) -> Rendering:

@@ -207,7 +207,8 @@ class Task:
     def __init__(self, edited: Edited, settings: EditSettings, before: Rendering, region: Tensor, target: Tensor) -> None:
         self.face, self.adapter, self.moves, self.settings = edited.face, edited.adapter, edited.moves, settings
         face, device, size = self.face, region.device, settings.resolution
-        scene = face.scene(face.latents)
+        with torch.no_grad():
+            scene = face.scene(face.latents)
         # How deep it goes is known when it is done.
         self.kept = keep(face.latents, face.camera, region, scene) if settings.keep else None
         near = grown(region, RING)

@@ -177,7 +177,7 @@ def _edit(methods: Mapping[str, Mapping[str, Any]]) -> str:
             line("seconds (95 of 100 below)", seconds),
             line("edited region: right changes, of all made or asked", lambda row: share(row["region_iou"])),
             line("asked pixels that have their label", lambda row: share(row["moved"])),
-            line("PSNR outside the region", lambda row: "" if row["outside_psnr"] > 100 else decibels(row["outside_psnr"])),
+            line("PSNR outside the region", lambda row: "no change" if row["outside_psnr"] > 100 else decibels(row["outside_psnr"])),
             line("seam, in 255ths", lambda row: share(row["seam"])),
             line("other sides: mIoU of what changes", lambda row: share(row["truth_miou"])),
             line("other sides: PSNR around it", lambda row: decibels(row["truth_psnr"])),
@@ -216,6 +216,7 @@ EDIT_COLUMNS = {
     "ours-preview": "preview",
     "ours-converged": "converged",
     "ours-no-overlap": "— without overlap loss",
+    "ours-no-keep": "— nothing kept",
     "oracle": "oracle",
 }
 INVERT_COLUMNS = {

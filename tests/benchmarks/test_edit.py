@@ -133,11 +133,13 @@ def test_all_methods_edit_the_same_pair_in_their_own_way(calls: list[tuple[str, 
     steps: list[Step] = []
     figures = measure(callback=steps.append)
     assert [set(step.losses) for step in steps] == [*({name} for name in ("pair", *EDIT_METHODS)), set()]
-    assert [(step.index, step.total) for step in steps] == [(0, 1)] * 8 + [(1, 1)]
+    assert [(step.index, step.total) for step in steps] == [(0, 1)] * 9 + [(1, 1)]
     assert list(figures["methods"]) == list(EDIT_METHODS) and figures["pairs"] == figures["comparison"]["pairs"] == 1
-    assert [name for name, _ in calls] == ["reference"] * 2 + ["edit"] * 3
+    assert [name for name, _ in calls] == ["reference"] * 2 + ["edit"] * 4
     settings = [call.settings for _, call in calls]
-    assert [each.overlap_weight for each in settings] == [0.5, 0.0, settings[2].overlap_weight, settings[3].overlap_weight, 0.0]
+    usual = settings[3].overlap_weight
+    assert [each.overlap_weight for each in settings] == [0.5, 0.0, settings[2].overlap_weight, usual, 0.0, usual]
+    assert [each.keep for each in settings[2:]] == [True, True, True, False]
     assert settings[0].perceptual.name == figures["trunk"] == "heads-parser"
     assert settings[2].steps < settings[3].steps
     target = calls[0][1].target
