@@ -264,14 +264,12 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         Planes are computed once if both halves are the same tensor, as `map` and `sample` give them. Statistics of an appearance that needs
         no gradient are kept for later calls, so that an edit does not pay for them at each step.
         """
-        geometry, appearance = latents.geometry, latents.appearance
-        if appearance.shape[1] != 1:
+        geometry, appearance = latents.geometry, latents.appearance[:, 0]
+        if latents.appearance.shape[1] != 1 or latents.kept is not None:
             raise ModelError(
-                f"A tri-plane scene takes one appearance for the whole face, and these latents have {appearance.shape[1]}: choose one."
+                "A tri-plane scene takes one appearance for the whole face, and no face that is kept in part: compose scenes "
+                "with `face_scene` or `Inversion.scene`."
             )
-        if latents.kept is not None:
-            raise ModelError("An edited face of which something is kept is composed of two scenes: use `face_scene`, or `Inversion.scene`.")
-        appearance = appearance[:, 0]
         normalised, statistics = self.normalise(self.planes(geometry))
         if not self._same(geometry, appearance):
             statistics = self._statistics_of(appearance)
