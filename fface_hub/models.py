@@ -20,7 +20,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from fface_hub.doors import read_json, read_tensors
+from fface_hub.doors import VALUES_AT_ONCE, read_json, read_tensors
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.files import read_whole, replaced_folder, write_tensors
 from fface_hub.schema import check_arguments
@@ -65,10 +65,10 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     """SHA-256 (hex) over sorted key, shape and float16 values of weights: the same for float32 and float16 files of one model."""
     digest = hashlib.sha256()
     for key in sorted(state):
-        tensor = state[key].detach().cpu()
-        values = tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+        tensor = state[key].detach()
         digest.update(f"{key}\0{list(tensor.shape)}\0".encode())
-        digest.update(values.contiguous().numpy().tobytes())
+        for part in tensor.flatten().split(VALUES_AT_ONCE):  # a large weight is never there a second time as a whole
+            digest.update((part.to(torch.float16) if part.is_floating_point() else part).cpu().contiguous().numpy())
     return digest.hexdigest()
 
 
