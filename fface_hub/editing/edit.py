@@ -118,7 +118,7 @@ class EditSession:
             ]
             tell()
             best, history = optimise(task, starts, lambda found: self._picture(found, settings, callback).raw[0, :3], callback)
-            self._last, latents = best, self._closed(task.latents(best), before, region, settings)
+            self._last, latents = best, self._closed(task.latents(best), before, region, settings, callback)
             after = self._picture(latents, settings, callback, settings.steps)
         return EditResult(latents, region, target, history, before, after)
 
@@ -129,14 +129,13 @@ class EditSession:
         coordinates = self.editor.guess(before.image, before.labels[0], target, self.layout)
         return [replace(start, coordinates=share * coordinates) for share in (1.0, 0.5)]
 
-    def _closed(self, latents: Latents, before: Rendering, region: Tensor, settings: EditSettings) -> Latents:
-        """Edited `latents` with what is kept of the face, now that it can be seen how deep the edit goes: a coarse picture will do."""
+    def _closed(self, latents: Latents, before: Rendering, region: Tensor, settings: EditSettings, callback: Callback | None) -> Latents:
+        """Edited `latents` with what is kept of the face, now that it can be seen how wide and how deep the edit goes."""
         if latents.kept is None:
             return latents
-        with torch.no_grad():
-            scene = self.face.scene(replace(latents, kept=None))
-            after = render(scene, self.face.camera, settings.resolution // 2, Sampling(settings.coarse, 0), finish=False)
-        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, (before, after)))
+        whole = replace(latents, kept=None)
+        after = self._picture(whole, settings, callback, settings.steps)
+        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, self.face.scene(whole), (before, after)))
 
     def _picture(self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0) -> Rendering:
         """The face of `latents` at the resolution of the edit, without gradients and super-resolution."""

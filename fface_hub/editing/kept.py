@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -11,17 +12,19 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from fface_hub.cameras import Camera
+from fface_hub.editing.regions import grown
 from fface_hub.generators.base import Field, GeometrySamples, Rendering, Scene, WrappedScene
 from fface_hub.kept import Kept
 from fface_hub.latents import Latents
 
 GROW, RAMP = 1 / 128, 2 / 128
-"""How far around what was painted all is the edited face, and how far it then fades out, as shares of the picture's side.
-
-Narrower, more of what spilled over the line is taken away; but so is what moves behind the line when it is seen from elsewhere.
+"""How far around what was painted all is the edited face, and how far it then fades out, as shares of the picture's side."""
+WIDE, FADE = 3 / 128, 3 / 128
+"""The same where the edited face has the labels that were there: what was painted over has shades and rims beyond its line, which would
+stay as a ghost. Where labels spilled over the line, the narrow rim takes them away.
 """
-MARGIN = 0.05
-"""How far behind the surfaces before and after the edit it goes, in world units (2 cm)."""
+MARGIN = 0.3
+"""How far behind the surfaces before and after the edit it goes, in world units (13 cm: the arms of glasses, not the back of the head)."""
 SOLID = 0.5
 """Opacity from which on a ray ends on a surface."""
 
@@ -114,23 +117,26 @@ class _KeptField(Field):
         return self.after.density(points, 0)[1]
 
 
-def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: tuple[Rendering, ...] = ()) -> Kept:
+def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: Sequence[Rendering] = ()) -> Kept:
     """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: what is kept
     of it already, but where this edit is.
 
-    `views` of that camera before and after the edit, `[h,h]` or smaller, tell how deep it goes; without them it goes through the head.
+    `views` of that camera before and after the edit, `[h,h]` too, tell how wide and how deep it goes; without them its rim is the narrow
+    one, and it goes through the head.
     """
-    away = torch.from_numpy(distance_transform_edt(~region.cpu().numpy())).to(region.device, torch.float32)
-    size, reach = region.shape[-1], GROW + RAMP
-    share = ((reach - away / size) / RAMP).clamp(0, 1)
-    far = torch.zeros_like(share) if views else torch.ones_like(share)
-    for view in views:
-        deepest = (view.depth + MARGIN - scene.near) / (scene.far - scene.near)
+    size = region.shape[-1]
+    away = torch.from_numpy(distance_transform_edt(~region.cpu().numpy())).to(region.device, torch.float32) / size
+    share = ((GROW + RAMP - away) / RAMP).clamp(0, 1)
+    far = torch.ones_like(share)
+    if views:
+        before, after = views
+        spilled = (before.labels != after.labels) & ~region
+        clean = 1 - F.avg_pool2d(grown(spilled, 1).float(), 3, stride=1, padding=1)[0]
+        share = torch.maximum(share, clean * ((WIDE + FADE - away) / FADE).clamp(0, 1))
         # Where a ray ends nowhere, before or after, the edit goes all the way.
-        deepest = F.interpolate(torch.where(view.opacity > SOLID, deepest.clamp(0, 1), 1.0), size=share.shape)[0, 0]
-        far = torch.maximum(far, deepest)
-    around = math.ceil(reach * size)
-    far = F.max_pool2d(far[None], 2 * around + 1, stride=1, padding=around)[0]
+        deepest = [torch.where(v.opacity > SOLID, (v.depth + MARGIN - scene.near) / (scene.far - scene.near), 1.0) for v in views]
+        around = math.ceil((WIDE + FADE) * size)
+        far = F.max_pool2d(torch.cat(deepest).amax(0).clamp(0, 1), 2 * around + 1, stride=1, padding=around)[0]
     maps = torch.stack([share, far]).mul(255).round().to(torch.uint8)
     span = torch.tensor([scene.near, scene.far], device=region.device)
     new = Kept(latents.geometry if latents.kept is None else latents.kept.geometry, camera, maps[None], span)

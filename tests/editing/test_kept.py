@@ -10,7 +10,7 @@ import torch
 from fface_hub.cameras import look_at, orbit
 from fface_hub.editing.composite import face_scene
 from fface_hub.editing.edit import EditSession, EditSettings, edit
-from fface_hub.editing.kept import GROW, MARGIN, RAMP, KeptScene, keep
+from fface_hub.editing.kept import FADE, GROW, MARGIN, RAMP, WIDE, KeptScene, keep
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Rendering
 from fface_hub.inversion.inversion import Inversion
@@ -49,27 +49,42 @@ def test_each_side_of_the_line_shows_its_own_scene() -> None:
         torch.testing.assert_close(row[65], (before[65] + after[65]) / 2, atol=5e-3, rtol=0)
 
 
-def test_the_rim_and_the_depth_of_an_edit_by_hand() -> None:
+def view(size: int, depth: float, opacity: float, spilled: torch.Tensor | None = None) -> Rendering:
+    """A flat thing of class 1, and of class 2 where it is to have `spilled [h,h]`."""
+    flat = torch.ones(1, 1, size, size)
+    labels = flat[:, 0].long() if spilled is None else flat[:, 0].long() + spilled
+    return Rendering(flat, flat, flat, labels, depth * flat, opacity * flat)
+
+
+def test_the_narrow_rim_by_hand() -> None:
     size = 128
     face, scene = Latents(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)), Halves(0.2)
-    region = box(size, slice(64, 65), slice(64, 65))
     assert (size * GROW, size * RAMP) == (1, 2)
+    maps = keep(face, CAMERA, box(size, slice(64, 65), slice(64, 65)), scene).maps[0]
+    # 255 up to 1 pixel, (3 − 2) / 2 at 2 pixels, and at √2 and √5 what lies between; it goes through the head.
+    assert maps[0, 64, 64:68].tolist() == [255, 255, 128, 0]
+    assert maps[0, 65, 65].item() == round(255 * (3 - 2**0.5) / 2) and maps[0, 66, 65].item() == round(255 * (3 - 5**0.5) / 2)
+    assert (maps[1] == 255).all()
 
-    def view(depth: float, opacity: float) -> Rendering:
-        flat = torch.ones(1, 1, 64, 64)
-        return Rendering(flat, flat, flat, flat[:, 0].long(), depth * flat, opacity * flat)
 
-    kept = keep(face, CAMERA, region, scene, (view(2.4, 1.0), view(2.5, 1.0)))
-    # 255 up to 1 pixel, (3 − 2) / 2 at 2 pixels, and at √2 and √5 what lies between.
-    assert kept.maps[0, 0, 64, 64:68].tolist() == [255, 255, 128, 0]
-    assert kept.maps[0, 0, 65, 65].item() == round(255 * (3 - 2**0.5) / 2) and kept.maps[0, 0, 66, 65].item() == round(
-        255 * (3 - 5**0.5) / 2
-    )
-    deepest = (2.5 + MARGIN - scene.near) / (scene.far - scene.near)
-    assert (kept.maps[0, 1] == round(255 * deepest)).all()
-    # Where the ray ends nowhere after the edit, and where nothing is known, it goes all the way.
-    assert (keep(face, CAMERA, region, scene, (view(2.4, 1.0), view(2.5, 0.2))).maps[0, 1] == 255).all()
-    assert (keep(face, CAMERA, region, scene).maps[0, 1] == 255).all()
+def test_the_rim_is_wide_where_no_label_spilled() -> None:
+    size = 128
+    face, scene = Latents(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)), Halves(0.2)
+    region, spilled = box(size, slice(64, 65), slice(64, 65)), box(size, slice(64, 65), slice(69, 70))
+    assert (size * WIDE, size * FADE) == (3, 3)
+    maps = keep(face, CAMERA, region, scene, (view(size, 2.4, 1.0), view(size, 2.5, 1.0, spilled))).maps[0]
+    # To the left 255 up to 3 pixels, then (6 − 4) / 3 and (6 − 5) / 3. To the right the pixels around the spilled one, 5 away, are narrow:
+    # 4 away no share at all, 3 away the mean of 3 × 3 pixels of which three count, (9 − 3) / 9, of the wide 1.
+    assert maps[0, 64, 57:65].tolist() == [0, 0, 85, 170, 255, 255, 255, 255]
+    assert maps[0, 64, 65:71].tolist() == [255, 255, 170, round(255 * 3 / 9 * 2 / 3), 0, 0]
+
+
+def test_the_depth_of_an_edit_by_hand() -> None:
+    face, scene, region = Latents(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)), Halves(0.2), box(64, slice(32, 33), slice(32, 33))
+    depths = keep(face, CAMERA, region, scene, (view(64, 2.4, 1.0), view(64, 2.5, 1.0))).maps[0, 1]
+    assert (depths == round(255 * (2.5 + MARGIN - scene.near) / (scene.far - scene.near))).all()
+    # Where the ray ends nowhere after the edit, it goes all the way.
+    assert (keep(face, CAMERA, region, scene, (view(64, 2.4, 1.0), view(64, 2.5, 0.2))).maps[0, 1] == 255).all()
 
 
 def test_the_fast_way_agrees_with_the_exact_one() -> None:
@@ -112,7 +127,7 @@ def test_what_was_not_painted_stays_to_the_last_bit(inverted: bool) -> None:
     ]
     same = (views[0].raw == views[1].raw).all(1)[0] & (views[0].logits == views[1].logits).all(1)[0]
     far = torch.ones(32, 32, dtype=torch.bool)
-    far[8:18, 8:18] = False  # 2 pixels around it: the rim at 32² is less than one wide, and pixels are looked up between two
+    far[7:19, 7:19] = False  # 3 pixels around it: the wide rim at 32² is 1.5 wide, and shares are looked up between two pixels
     assert bool(same[far].all()) and not bool(same[10:16, 10:16].all())
     assert torch.equal(result.after.labels[0][far], before.labels[0][far])
 
