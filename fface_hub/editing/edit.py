@@ -2,7 +2,8 @@
 
 FFaceNeRF's optimisation (and NeRFFaceEditing's before it; `reference.edit_reference` is it as coded) made fast by doing less: no
 super-resolution, which no loss reads; rays where they matter; few coordinates, along which the generator's own faces differ, before free
-rows; a first guess from the canonical editor or from the last stroke; and an end when nothing gets better.
+rows; a first guess from the canonical editor or from the last stroke; and an end when nothing gets better. What lies away from what
+was painted does not change at all: the result is composed of the face before and the one after (`kept`).
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def edit(
     change, and squared (and perceptual) differences of colours outside r; see `EditSettings`. Style rows of the geometry move; plane
     statistics are those of the face's appearance. With `original_labels`, the map that the user painted over, only pixels that differ from
     it are targets; without, all of the map is, so that errors of the labelling count as painted too, as in the reference. An inversion
-    brings its own camera and tuned generator. `editor` gives the first guess.
+    brings its own camera and tuned generator. `editor` gives the first guess. The scene of the result is
+    `face_scene(generator, latents)`, or of an inversion `inversion.scene(latents)`: away from r the face before (`EditSettings.keep`).
 
     `callback` gets a `Step` of index 0 when the picture before is there, then one per step whose `best` are the best latents so far; raise
     `CancelledError` in it to stop. Raises `LayoutError` for labels that do not fit, `ModelError` for an adapter, editor or inversion of
