@@ -68,7 +68,7 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         tensor = state[key].detach()
         digest.update(f"{key}\0{list(tensor.shape)}\0".encode())
         for part in tensor.flatten().split(VALUES_AT_ONCE):  # a large weight is never there a second time as a whole
-            digest.update((part.to(torch.float16) if part.is_floating_point() else part).cpu().contiguous().numpy())
+            digest.update((part.to(torch.float16) if part.is_floating_point() else part).cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
