@@ -5,7 +5,7 @@ let panning = false; // by the space bar's or the middle button's drag
 let space = false;
 let cursor = null; // the point that the arrow keys move
 let drawing = false; // a stroke by the keyboard
-let wheelElsewhere = 0; // when the wheel last scrolled the page
+let wheelElsewhere = -Infinity; // when the wheel last scrolled the page
 let digits = "", digitsAt = 0;
 
 const point = (event) => view.toMap(event.clientX, event.clientY);
@@ -53,7 +53,7 @@ function pinch(event, before) {
 }
 
 // A turn of the wheel that began beside the canvas, or that cannot zoom out further, scrolls the page.
-document.addEventListener("wheel", (event) => (wheelElsewhere = event.defaultPrevented ? 0 : event.timeStamp), { passive: true });
+document.addEventListener("wheel", (event) => (wheelElsewhere = event.defaultPrevented ? -Infinity : event.timeStamp), { passive: true });
 board.addEventListener("wheel", (event) => {
   const passes = event.timeStamp - wheelElsewhere < WHEEL_PAUSE || (event.deltaY > 0 && view.zoom <= 1);
   if (!sheet || (passes && !event.ctrlKey)) return;
