@@ -22,7 +22,7 @@ from fface_hub.editing.kept import keep
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.editing.steps import Edited, EditSettings, Face, Moves, Offset, Task, optimise
 from fface_hub.errors import LayoutError, ModelError
-from fface_hub.generators.base import Generator, Rendering
+from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.inversion.encoder import CanonicalEditor
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
@@ -89,7 +89,7 @@ class EditSession:
         settings = settings or EditSettings()
         size = settings.resolution, settings.coarse, settings.fine
         if self._before is None or self._before[0] != size:
-            self._before = size, self._picture(self.face.latents, settings, callback)
+            self._before = size, self._show(self.face.latents, settings, callback)
         return self._before[1]
 
     def apply(
@@ -118,9 +118,9 @@ class EditSession:
                 *([self._last] if settings.warm and self._last is not None else []),
             ]
             tell()
-            best, history = optimise(task, starts, lambda found: self._picture(found, settings, callback).raw[0, :3], callback)
+            best, history = optimise(task, starts, lambda found: self._show(found, settings, callback).raw[0, :3], callback)
             self._last, latents = best, self._closed(task.latents(best), before, region, settings, callback)
-            after = self._picture(latents, settings, callback, settings.steps)
+            after = self._show(latents, settings, callback, settings.steps)
         return EditResult(latents, region, target, history, before, after)
 
     def _guesses(self, start: Offset, before: Rendering, target: Tensor, settings: EditSettings) -> list[Offset]:
@@ -134,17 +134,20 @@ class EditSession:
         """Edited `latents` with what is kept of the face, now that it can be seen how wide and how deep the edit goes."""
         if latents.kept is None:
             return latents
-        whole = replace(latents, kept=None)
-        after = self._picture(whole, settings, callback, settings.steps)
-        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, self.face.scene(whole), (before, after)))
-
-    def _picture(self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0) -> Rendering:
-        """The face of `latents` at the resolution of the edit, without gradients and super-resolution."""
-        sampling = Sampling(settings.coarse, settings.fine)
-        report = between(callback, index, settings.steps)
         with torch.no_grad():
-            scene = self.face.scene(latents)
-            return render(scene, self.face.camera, settings.resolution, sampling, adapter=self.adapter, finish=False, callback=report)
+            scene = self.face.scene(replace(latents, kept=None))
+        after = self._picture(scene, settings, callback, settings.steps)
+        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, (before, after)))
+
+    def _show(self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0) -> Rendering:
+        """The face of `latents` as `_picture` gives it."""
+        with torch.no_grad():
+            return self._picture(self.face.scene(latents), settings, callback, index)
+
+    def _picture(self, scene: Scene, settings: EditSettings, callback: Callback | None, index: int) -> Rendering:
+        """A scene at the resolution of the edit, without gradients and super-resolution."""
+        sampling, report = Sampling(settings.coarse, settings.fine), between(callback, index, settings.steps)
+        return render(scene, self.face.camera, settings.resolution, sampling, adapter=self.adapter, finish=False, callback=report)
 
 
 def edit(
