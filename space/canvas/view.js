@@ -5,9 +5,8 @@
 
 const MAX_ZOOM = 16;
 
-// What a pattern is at the ink's pixel (x, y). Classes take them in turn, the first one being plain.
+// What a pattern is at the ink's pixel (x, y).
 const PATTERNS = [
-  () => false,
   (x, y) => (x + y) % 8 < 2,
   (x, y) => x % 4 === 1 && y % 4 === 1,
   (x, y) => y % 8 < 2,
@@ -16,6 +15,13 @@ const PATTERNS = [
   (x, y) => (x % 8 < 4) !== (y % 8 < 4),
   (x, y) => x % 8 === 0 || y % 8 === 0,
 ];
+
+/** Is class `id` dark at the ink's pixel (x, y)? The first class is plain; the others take the patterns in turn, each turn in a larger size. */
+function isPatterned(id, x, y) {
+  if (id === 0) return false;
+  const size = 1 + Math.floor((id - 1) / PATTERNS.length);
+  return PATTERNS[(id - 1) % PATTERNS.length](Math.floor(x / size), Math.floor(y / size));
+}
 
 /** Colour of a class where its pattern is: darker, or lighter if it is dark. */
 function shade([red, green, blue]) {
@@ -139,7 +145,7 @@ class View {
         const inkX = left * scale + x, inkY = top * scale + y;
         const pixel = Math.floor(inkY / scale) * map.size + Math.floor(inkX / scale), id = ids[pixel];
         if (this.onlyChanged && !map.isChanged(pixel)) continue; // stays clear
-        const dark = this.patterns && PATTERNS[id % PATTERNS.length](inkX, inkY);
+        const dark = this.patterns && isPatterned(id, inkX, inkY);
         image.data.set(dark ? shades[id] : this.colors[id], at);
         image.data[at + 3] = 255;
       }

@@ -219,6 +219,15 @@ def test_everything_can_be_done_by_keys(canvas: Canvas) -> None:
     assert unnamed == 0
 
 
+def test_patterns_tell_two_dozen_classes_apart_without_their_colours(canvas: Canvas) -> None:
+    alike = [{"name": f"c{id}", "color": [128] * 3, "within": [f"c{id}"]} for id in range(22)]
+    canvas.give(np.full((8, 8), SKIN), id="grey", classes=alike)
+    looks = "[...document.querySelectorAll('.classes canvas')].map(chip => chip.getContext('2d').getImageData(0, 0, 32, 32).data.join())"
+    assert len(set(canvas.page.evaluate(looks))) == 1
+    canvas.page.keyboard.press("p")
+    assert len(set(canvas.page.evaluate(looks))) == 22
+
+
 def test_comparing_shows_the_original_and_changes_nothing(canvas: Canvas) -> None:
     canvas.drag((0.5, 0.5))
     before = canvas.value
