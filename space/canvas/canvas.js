@@ -97,7 +97,7 @@ function drawChips() {
     const context = chip.getContext("2d"), color = sheet.classes[id].color;
     for (let y = 0; y < 16; y++) {
       for (let x = 0; x < 16; x++) {
-        context.fillStyle = `rgb(${view.patterns && isPatterned(id, x, y) ? shade(color) : color})`;
+        context.fillStyle = `rgb(${view.patterns && PATTERNS[id % PATTERNS.length](x, y) ? shade(color) : color})`;
         context.fillRect(2 * x, 2 * y, 2, 2);
       }
     }

@@ -5,8 +5,10 @@
 
 const MAX_ZOOM = 16;
 
-// What a pattern is at the ink's pixel (x, y).
+// What a pattern is at the ink's pixel (x, y). None repeats later than after 8 pixels, so that a pupil of a few of the map's pixels shows it.
+// Classes take them in turn, the first one being plain.
 const PATTERNS = [
+  () => false,
   (x, y) => (x + y) % 8 < 2,
   (x, y) => x % 4 === 1 && y % 4 === 1,
   (x, y) => y % 8 < 2,
@@ -14,14 +16,21 @@ const PATTERNS = [
   (x, y) => x % 8 < 2,
   (x, y) => (x % 8 < 4) !== (y % 8 < 4),
   (x, y) => x % 8 === 0 || y % 8 === 0,
+  (x, y) => (x + y) % 4 < 1, // the stripes again, finer
+  (x, y) => y % 4 < 1,
+  (x, y) => (x - y + 4096) % 4 < 1,
+  (x, y) => x % 4 < 1,
+  (x, y) => (x % 4 < 2) !== (y % 4 < 2),
+  (x, y) => x % 4 === 0 || y % 4 === 0,
+  (x, y) => x % 8 < 4 && y % 8 < 4,
+  (x, y) => (x + y) % 8 > 1, // the stripes again, wide
+  (x, y) => y % 8 > 1,
+  (x, y) => (x - y + 4096) % 8 > 1,
+  (x, y) => x % 8 > 1,
+  (x, y) => (x + y) % 8 === 0 || (x - y + 4096) % 8 === 0,
+  (x, y) => y % 4 === 0 || (x + (y % 8 < 4 ? 0 : 4)) % 8 === 0, // bricks
+  (x, y) => (y + Math.abs(4 - (x % 8))) % 8 < 3, // zigzags
 ];
-
-/** Is class `id` dark at the ink's pixel (x, y)? The first class is plain; the others take the patterns in turn, each turn in a larger size. */
-function isPatterned(id, x, y) {
-  if (id === 0) return false;
-  const size = 1 + Math.floor((id - 1) / PATTERNS.length);
-  return PATTERNS[(id - 1) % PATTERNS.length](Math.floor(x / size), Math.floor(y / size));
-}
 
 /** Colour of a class where its pattern is: darker, or lighter if it is dark. */
 function shade([red, green, blue]) {
@@ -145,7 +154,7 @@ class View {
         const inkX = left * scale + x, inkY = top * scale + y;
         const pixel = Math.floor(inkY / scale) * map.size + Math.floor(inkX / scale), id = ids[pixel];
         if (this.onlyChanged && !map.isChanged(pixel)) continue; // stays clear
-        const dark = this.patterns && isPatterned(id, inkX, inkY);
+        const dark = this.patterns && PATTERNS[id % PATTERNS.length](inkX, inkY);
         image.data.set(dark ? shades[id] : this.colors[id], at);
         image.data[at + 3] = 255;
       }
