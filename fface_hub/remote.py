@@ -45,10 +45,12 @@ class UnreachableError(ModelError):
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a repository at one `commit`: name → bytes, None where the Hub does not say."""
+    """The files of a repository at one `commit`: name → bytes, None where the Hub does not say; and the `results` that its card claims, as
+    the Hub hands them on (`model-index`)."""
 
     commit: str
     sizes: dict[str, int | None]
+    results: Any = None
 
 
 def listing(source: Source) -> Listing:
@@ -61,7 +63,8 @@ def listing(source: Source) -> Listing:
     with hub_errors(id, "load", kind):  # this request is the only one that the client does not repeat when the connection is refused
         timeout: Any = (CONNECTING, PATIENCE, PATIENCE, CONNECTING)  # to connect, read, write, and get a connection of the pool
         info = ask(id, revision=source.revision, timeout=timeout, files_metadata=True)
-    return Listing(info.sha or source.revision or "main", {file.rfilename: file.size for file in info.siblings or []})
+    sizes = {file.rfilename: file.size for file in info.siblings or []}
+    return Listing(info.sha or source.revision or "main", sizes, getattr(info, "model_index", None))
 
 
 def fetch(source: Source, names: list[str], further: Callable[[Path], list[str]] | None = None) -> Path:
@@ -70,8 +73,6 @@ def fetch(source: Source, names: list[str], further: Callable[[Path], list[str]]
 
     Without a connection the version that was fetched last is taken; if there is none, this fails at once. Raises `ModelError`.
     """
-    from huggingface_hub import hf_hub_download
-
     id, kind = str(source.id), source.kind
     paths = _paths(source, names)
     cached = _whole(source, paths, further)
@@ -87,22 +88,42 @@ def fetch(source: Source, names: list[str], further: Callable[[Path], list[str]]
         return cached
     if cached is not None and cached.name == found.commit:
         return cached
-    _be_patient()
-    options = {"repo_type": kind, "cache_dir": source.cache_dir, "token": source.token, "etag_timeout": PATIENCE}
-
-    def download(paths: list[str]) -> Path:
-        _check_listed(id, kind, paths, found.sizes)
-        files = [hf_hub_download(id, path, revision=found.commit, **options) for path in paths]
-        return _root(files[-1], paths[-1])
-
-    with hub_errors(id, "load", kind):
-        folder = download(paths)
-        if further is not None:
-            download([*paths, *_paths(source, further(folder / (source.subfolder or "")))])
-        if source.revision != found.commit:
-            # Notes what the branch or tag means now. Last, so that an update that is cut short leaves the version before it in reach.
-            hf_hub_download(id, paths[0], revision=source.revision, **options)
+    folder = download(source, paths, found)
+    if further is not None:
+        download(source, [*paths, *_paths(source, further(folder / (source.subfolder or "")))], found)
+    if source.revision != found.commit:
+        # Notes what the branch or tag means now. Last, so that an update that is cut short leaves the version before it in reach.
+        with hub_errors(id, "load", kind):
+            _download(source, paths[0], source.revision)
     return folder
+
+
+def download(source: Source, paths: list[str], found: Listing) -> Path:
+    """Folder of the cached snapshot of the commit that was `found` at `source`, with the files `paths` of the repository in it.
+
+    `ModelError`, also for files that are not listed.
+    """
+    id, kind = str(source.id), source.kind
+    _check_listed(id, kind, paths, found.sizes)
+    with hub_errors(id, "load", kind):
+        files = [_download(source, path, found.commit) for path in paths]
+    return _root(files[-1], paths[-1])
+
+
+def _download(source: Source, path: str, revision: str | None) -> str:
+    """Where one file of the repository at `source` is in the cache, downloaded if need be. Raises what the client raises."""
+    from huggingface_hub import hf_hub_download
+
+    _be_patient()
+    return hf_hub_download(
+        str(source.id),
+        path,
+        repo_type=source.kind,
+        revision=revision,
+        cache_dir=source.cache_dir,
+        token=source.token,
+        etag_timeout=PATIENCE,
+    )
 
 
 def _paths(source: Source, names: list[str]) -> list[str]:

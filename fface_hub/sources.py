@@ -15,6 +15,7 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 CARD_NAME = "README.md"
+PREVIEW_NAME = "preview.png"
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 _TOKEN = re.compile(r"[!-~]{1,1000}")

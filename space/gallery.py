@@ -14,8 +14,10 @@ from PIL import Image
 
 from fface_hub import render
 from fface_hub.errors import FFaceError, ModelError
+from fface_hub.hub import gallery as hub_gallery
 from fface_hub.hub.card_facts import escape
-from fface_hub.hub.gallery import PublishedAdapter, find_adapters
+from fface_hub.layouts import Layout
+from fface_hub.remote import UnreachableError
 from fface_hub.sources import CARD_NAME, CHECKPOINTS, is_bundled_name, is_hub_id
 from space import handlers, limits, models
 from space.painting import data_url, display_colors, overlay
@@ -23,10 +25,9 @@ from space.toasts import plainly, plainly_streaming
 
 SEED = 55
 """The face of the pictures: it has glasses, earrings and both eyes open."""
+UNMEASURED = "Not measured"
 SIDE = 192
 """Pixels of a side of a picture, of which a card shows two: the face, and its labels."""
-SCORES = ("miou", "miou_base15")
-"""What a card is searched for, in this order."""
 
 
 @plainly_streaming
@@ -44,7 +45,6 @@ def layout_card(name: str) -> dict[str, Any]:
     """What a card shows of a layout of `models.layout_choices`; the script of the page sets all of it as text."""
     adapter = models.find_adapter(name)
     layout = models.layout_of(adapter)
-    colors = display_colors(layout).tolist()
     generator = Path(models.GENERATOR_ID).name
     return {
         "id": name,
@@ -54,22 +54,24 @@ def layout_card(name: str) -> dict[str, Any]:
             score(generator if adapter is None else name),
             f"Generator: {generator}",
         ],
-        "classes": [{"name": item, "color": color} for item, color in zip(layout.names, colors, strict=True)],
+        "classes": classes(layout),
         "picture": "",
     }
+
+
+def classes(layout: Layout) -> list[dict[str, Any]]:
+    """Names and colours, as a card shows them."""
+    return [{"name": name, "color": color} for name, color in zip(layout.names, display_colors(layout).tolist(), strict=True)]
 
 
 @functools.cache
 def score(name: str) -> str:
     """How well the labels of a model fit the truth, as the card of the bundled model `name` says; plainly so if nobody measured it."""
-    from huggingface_hub import ModelCard, ModelCardData
+    from huggingface_hub import metadata_load
 
     path = CHECKPOINTS / name / CARD_NAME
-    data = ModelCard(path.read_text(encoding="utf-8")).data if path.is_file() else None
-    results = data.eval_results if isinstance(data, ModelCardData) else None
-    found = {result.metric_type: result for result in results or []}
-    best = next((found[kind] for kind in SCORES if kind in found), None)
-    return "Not measured" if best is None else f"{best.metric_name}: {best.metric_value:.2f} ({best.dataset_name})"
+    data = metadata_load(path) if path.is_file() else None
+    return hub_gallery.score((data or {}).get("model-index")) or UNMEASURED
 
 
 def picture(name: str) -> str:
@@ -91,26 +93,60 @@ def _picture(name: str, _generator: str) -> str:
     return data_url(both)
 
 
-def search_hub() -> tuple[dict[str, Any], str]:
-    """Layouts for this page's generator on the Hub, `{cards: [...]}`, and a sentence in Markdown. This is the one request of the page to
-    another machine that no model's name asks for, so it is made when a visitor presses its button. What the server's own account may see
-    is no visitor's business: the search is anybody's.
+@plainly_streaming
+def search_hub() -> Iterator[tuple[dict[str, Any], str]]:
+    """Layouts for this page's generator on the Hub, `{cards: [...]}`, and a sentence in Markdown: at once, and then again as the first of
+    them are looked into. These are the only requests of the page to another machine that no model's name asks for, so they are made when a
+    visitor presses the button. What the server's own account may see is no visitor's business: the search is anybody's.
     """
     id = models.GENERATOR_ID
     named = is_bundled_name(id) or is_hub_id(id)
     try:
-        found = find_adapters(id if named else None, token=False)
+        found = hub_gallery.find_adapters(id if named else None, token=False)
     except ModelError as error:
-        return {"cards": []}, escape(str(error))
+        yield {"cards": []}, escape(str(error))
+        return
     which = f"for {escape(Path(id).name)}" if named else "for any generator; each says for which, and is refused by others"
     count = f"{len(found)} layouts" if len(found) != 1 else "One layout"
-    return {"cards": [hub_card(adapter) for adapter in found]}, f"{count} on the Hub {which}."
+    cards, said = [hub_card(adapter) for adapter in found], f"{count} on the Hub {which}."
+    yield {"cards": cards}, said
+    for card in cards[: limits.LOOKED]:
+        try:
+            fill_in(card)
+        except UnreachableError:  # nor can the others be looked into
+            return
+        yield {"cards": cards}, said
 
 
-def hub_card(adapter: PublishedAdapter) -> dict[str, Any]:
+def hub_card(adapter: hub_gallery.PublishedAdapter) -> dict[str, Any]:
     """What the Hub's list says of an adapter; it was not looked into yet, so there are no classes and no picture."""
     facts = [f"{adapter.downloads} downloads, {adapter.likes} likes", f"Generator: {adapter.generator or 'not said'}"]
     return {"id": adapter.id, "title": adapter.id, "facts": facts, "classes": [], "picture": ""}
+
+
+def fill_in(card: dict[str, Any]) -> None:
+    """Put into a `hub_card` what a look into its repository tells: classes, the score that it claims, its picture and whether it fits; or
+    why it cannot be looked into. Raises `UnreachableError`."""
+    try:
+        look = hub_gallery.look_into(card["id"], token=False)
+    except UnreachableError:
+        raise
+    except FFaceError as error:
+        card["facts"].append(str(error))
+        return
+    card["classes"] = classes(look.layout)
+    claim = f"Its card says: {look.score}" if look.score else UNMEASURED
+    fits = [] if look.fingerprint == models.generator().fingerprint else ["It was fitted on other weights and cannot be used here."]
+    card["facts"] = [f"{len(look.layout)} classes", claim, *card["facts"], *fits]
+    if look.picture is not None:
+        card["picture"] = data_url(shown(look.picture))
+
+
+def shown(picture: Image.Image) -> Image.Image:
+    """The upper part of somebody's preview picture, where ours have the faces and their labels, no larger than a card needs."""
+    upper = picture.crop((0, 0, picture.width, min(picture.height, max(1, picture.width * 2 // 3))))
+    upper.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)
+    return upper
 
 
 @plainly

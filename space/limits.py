@@ -15,6 +15,8 @@ LAYOUTS = 12
 """Layouts of a visitor's own that the picker holds; the oldest goes for a newer one."""
 LAYOUT_BYTES = 20_000_000
 """The largest file in the zip of a layout, unpacked."""
+LOOKED = 12
+"""Layouts on the Hub that a search of the gallery looks into: two small files of each are downloaded."""
 FACE_SIDE = 512
 """Pixels of a side of the pictures and label maps in a file of painted faces."""
 FEWEST_FACES, FACES, MOST_FACES = 3, 10, 30

@@ -11,9 +11,7 @@ from fface_hub.hub.cards import model_card
 from fface_hub.hub.preview import preview
 from fface_hub.models import Model
 from fface_hub.remote import hub_errors, ready_repository
-from fface_hub.sources import CARD_NAME, check_target
-
-PREVIEW = "preview.png"
+from fface_hub.sources import CARD_NAME, PREVIEW_NAME, check_target
 
 
 def push_model(
@@ -37,12 +35,12 @@ def push_model(
 
     check_target(repo_id, revision, token)
     picture = preview(model)
-    card = model_card(model, repo_id, results, PREVIEW if picture is not None else None, provenance)
+    card = model_card(model, repo_id, results, PREVIEW_NAME if picture is not None else None, provenance)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         model.save_pretrained(folder, beside={CARD_NAME: card})
         if picture is not None:
-            picture.save(folder / PREVIEW)
+            picture.save(folder / PREVIEW_NAME)
         operations = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
         api = HfApi(token=token)
         with hub_errors(repo_id, "push"):

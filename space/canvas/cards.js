@@ -42,9 +42,7 @@ function show(value) {
       props.value = { chosen: card.id };
       trigger("select");
     });
-    const known = card.classes.length > 0; // of a layout on the Hub nobody has seen more than its name
-    entry.append(...(known ? [picture(card)] : []), make("h4", card.title), ...card.facts.map((fact) => make("p", fact)));
-    entry.append(...(known ? [classes(card)] : []), button);
+    entry.append(picture(card), make("h4", card.title), ...card.facts.map((fact) => make("p", fact)), classes(card), button);
     return entry;
   }));
 }

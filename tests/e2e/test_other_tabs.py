@@ -13,6 +13,7 @@ import pytest
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.hub.cards import model_card
+from fface_hub.hub.preview import preview
 from fface_hub.layouts import LabelClass, Layout
 from tests.browser import browser, needs_chromium, served
 from tests.e2e.test_page import PHOTO, edits, fits, opened, wait_status
@@ -33,6 +34,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     adapter = Adapter(ODD.to_dict(), "org/tiny", model.fingerprint, **channels)
     adapter.save_pretrained(folder)
     server.repositories["org/odd"] = Repository(False)
+    drawn = preview(Adapter.from_pretrained("heads-eyes-19"))  # its own would be a legend: nobody else knows the tiny generator
+    assert drawn is not None
+    drawn.save(folder / "preview.png")
     card = {"README.md": model_card(adapter, "org/odd").encode()}
     server.repositories["org/odd"].commit("main", {**{path.name: path.read_bytes() for path in folder.iterdir()}, **card})
     yield server
@@ -105,6 +109,8 @@ def test_a_layout_of_the_hub_is_painted_in(page: Any, hub: Hub) -> None:
     page.locator("#search-hub").click()
     page.locator("#gallery-status").get_by_text("One layout on the Hub").wait_for()
     assert hub.requests
+    page.locator("#hub-cards img").wait_for()  # and it was looked into
+    assert page.locator("#hub-cards .classes li").all_inner_texts() == ["background", SCRIPT, "<img src=x>"]
     fits(page, "gallery")
     page.get_by_role("button", name="Paint with org/odd").click()
     wait_status(page, "Labels in the layout odd: 3 classes")

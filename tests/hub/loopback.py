@@ -53,10 +53,14 @@ class Repository:
         return sha
 
     @property
+    def card(self) -> dict[str, Any]:
+        """The metadata in its card."""
+        return metadata(self.files.get("README.md", b"").decode())
+
+    @property
     def tags(self) -> list[str]:
         """What a search finds it by: the tags of its card, and the model it is based on."""
-        head = re.match(r"---\n(.*?)\n---\n", self.files.get("README.md", b"").decode(), re.DOTALL)
-        data = yaml.safe_load(head[1]) if head else {}
+        data = self.card
         base = [f"base_model:{data['base_model']}"] if "base_model" in data else []
         return [*data.get("tags", []), *base, f"license:{data.get('license')}"]
 
@@ -68,6 +72,12 @@ class Fault:
 
     what: int | str
     times: int = 1_000_000
+
+
+def metadata(card: str) -> dict[str, Any]:
+    """The metadata at the head of a card."""
+    head = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
+    return yaml.safe_load(head[1]) if head else {}
 
 
 def key(id: str, type: str | None) -> str:
@@ -216,8 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def validate(self) -> None:
         """The Hub's verdict on a card: a licence it knows, and a base model and evaluation results of its form."""
-        head = re.match(r"---\n(.*?)\n---\n", json.loads(self.body)["content"], re.DOTALL)
-        data = yaml.safe_load(head[1]) if head else {}
+        data = metadata(json.loads(self.body)["content"])
         faults = [f'"{name}" is required' for name in ("license",) if not isinstance(data.get(name), str)]
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", data.get("base_model", "x")):
             faults.append('"base_model" must be the id of a model')
@@ -240,7 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
             files: list[dict[str, Any]] = [{"rfilename": path} for path in sorted(repository.commits[commit])]
             if "blobs" in self._query:
                 files = [{**file, "size": len(repository.commits[commit][file["rfilename"]])} for file in files]
-            self._json({"id": id, "sha": commit, "private": repository.private, "siblings": files, "tags": repository.tags})
+            answer = {"id": id, "sha": commit, "private": repository.private, "siblings": files, "tags": repository.tags}
+            self._json({**answer, "model-index": repository.card.get("model-index")})
 
     def tree(self, type: str, id: str, revision: str) -> None:
         if (found := self._repository(id, type, revision)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.errors import ModelError
 from fface_hub.hub.cards import model_card
-from fface_hub.hub.gallery import _adapter, find_adapters
+from fface_hub.hub.gallery import _adapter, find_adapters, score
 from fface_hub.layouts import BASE_15
 from fface_hub.sources import WEIGHTS_NAME
 from tests.hub.client import AT_ONCE, ROOT, environment, run_client
@@ -98,6 +99,56 @@ def test_odd_values_of_a_row_become_plain_ones() -> None:
     row = {"id": "a/b", "tags": ["fface-adapter", "base_model:http://x", "base_model:o/g"], "likes": "many", "downloads": None}
     adapter = _adapter(row)
     assert adapter is not None and asdict(adapter) == {"id": "a/b", "generator": "o/g", "likes": 0, "downloads": 0}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        None,
+        "miou",
+        [None, [], {"results": {}}],
+        [{"results": [{"metrics": [{"type": "miou", "value": 0.5, "name": "IoU"}]}]}],
+        [{"results": [{"dataset": {"name": "faces"}, "metrics": [{"type": "miou", "value": value, "name": "IoU"}]}]} for value in ("1", 7)],
+        [{"results": [{"dataset": {"name": "faces"}, "metrics": [{"type": "miou", "value": math.nan, "name": "IoU"}]}]}],
+    ],
+)
+def test_results_that_are_not_of_the_form_are_no_score(results: object) -> None:
+    assert score(results) == ""
+
+
+def test_the_score_is_the_one_that_says_most() -> None:
+    metrics = [{"type": "psnr", "value": 0.9, "name": "PSNR"}, {"type": "miou_base15", "value": 0.75, "name": "base"}]
+    row = {"dataset": {"name": "faces"}, "metrics": metrics}
+    assert score([{"results": [row]}]) == "base: 0.75 (faces)"
+    metrics.append({"type": "miou", "value": 0.5, "name": "mean " + "IoU" * 100})
+    assert score([{"results": [row, {**row, "metrics": []}]}]) == f"mean {'IoU' * 18}I: 0.50 (faces)"
+
+
+LOOK = """
+from fface_hub.hub.gallery import look_into
+
+look = look_into("a/eyes")
+found["look"] = [look.layout.name, look.fingerprint, look.score, look.picture]
+for id in ("../x", "eyes", "a/none", "c/own", "d/other", "e/huge", "f/net"):
+    found[id] = told(lambda: look_into(id))[0]
+found["own"] = look_into("c/own", token="hf_test").layout.name
+names = [name for _, _, names in os.walk(os.environ["HF_HOME"]) for name in names]
+found["files"] = [name for name in names if name.endswith((".json", ".safetensors"))]
+"""
+
+
+def test_a_look_downloads_no_weights(hub: Hub, tmp_path: Path) -> None:
+    hub.repositories["e/huge"] = Repository(False)
+    hub.repositories["e/huge"].commit("main", {"config.json": b" " * 1_000_001})
+    hub.repositories["f/net"] = Repository(False)
+    hub.repositories["f/net"].commit("main", {"config.json": b'{"_class_name": "ParserNet"}'})
+    found = run_client(hub.url, tmp_path, LOOK)
+    assert found["look"] == ["base-15", "ab" * 32, "", None] and found["own"] == "base-15"
+    assert set(found["files"]) == {"config.json"}
+    told = {"../x": "not a Hub id", "eyes": "not a Hub id", "a/none": "no model", "c/own": "no model", "d/other": "no file 'config.json'"}
+    told |= {"e/huge": "larger than 1,000,000 bytes", "f/net": "class ParserNet, not an adapter"}
+    for id, sentence in told.items():
+        assert sentence in found[id]
 
 
 def test_the_hf_command_line_downloads_an_adapter_that_loads(hub: Hub, tmp_path: Path) -> None:

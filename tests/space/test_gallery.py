@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from fface_hub.adapters.adapter import Adapter
-from fface_hub.doors import read_json
+from fface_hub.doors import read_image, read_json
 from fface_hub.hub.cards import CARDS, model_card
 from fface_hub.hub.gallery import PublishedAdapter
 from fface_hub.layouts import LabelClass, Layout
@@ -69,7 +72,7 @@ def test_a_chosen_layout_opens_the_edit_tab() -> None:
 
 
 def test_without_a_network_there_is_one_sentence() -> None:
-    cards, said = gallery.search_hub()
+    ((cards, said),) = gallery.search_hub()
     assert cards == {"cards": []} and "cannot be reached" in said and said.count(".") == 1
 
 
@@ -80,27 +83,47 @@ def test_what_the_hub_says_stays_text() -> None:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A public adapter whose classes are called badly, a private one, and one of another generator."""
+    """A public adapter whose classes are called badly, with a picture and a score; one on other weights; one whose config is none; one of
+    another generator; and a private one."""
     server, folder = Hub(), tmp_path_factory.mktemp("adapter")
     layout = Layout("odd", (LabelClass("background", (0, 0, 0)), LabelClass(SCRIPT, (255, 0, 0))))
     fingerprint = models.bundled_adapter("heads-eyes-19").config["generator_fingerprint"]
-    for id, generator, private in (("a/odd", "heads-triplane", False), ("c/own", "heads-triplane", True), ("b/nose", "org/heads", False)):
-        adapter = Adapter(layout.to_dict(), generator, fingerprint if generator == "heads-triplane" else "ab" * 32)
+    picture = io.BytesIO()
+    Image.new("RGB", (384, 900), (0, 200, 0)).save(picture, "PNG")
+    for id, generator, stamp in (
+        ("a/odd", "heads-triplane", fingerprint),
+        ("b/nose", "org/heads", "ab" * 32),
+        ("c/own", "heads-triplane", fingerprint),
+        ("d/stale", "heads-triplane", "cd" * 32),
+        ("e/broken", "heads-triplane", fingerprint),
+    ):
+        adapter = Adapter(layout.to_dict(), generator, stamp)
         adapter.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        server.repositories[id] = Repository(private)
-        server.repositories[id].commit("main", {**files, "README.md": model_card(adapter, id).encode()})
+        results = {"fewshot": {"miou": 0.625}} if id == "a/odd" else None
+        files["README.md"] = model_card(adapter, id, results).encode()
+        if id == "a/odd":
+            files["preview.png"] = picture.getvalue()
+        if id == "e/broken":
+            files |= {"config.json": b"{}", "preview.png": b"no picture"}
+        server.repositories[id] = Repository(private=id == "c/own")
+        server.repositories[id].commit("main", files)
     yield server
     server.close()
 
 
 SEARCH = """
-from space import gallery, models
-found["cards"], found["said"] = gallery.search_hub()
+from space import gallery, limits, models
+steps = list(gallery.search_hub())
+found["steps"], (found["cards"], found["said"]) = len(steps), steps[-1]
 found["chosen"], _ = gallery.paint_with({"chosen": "a/odd"})
 found["classes"] = models.find_adapter("a/odd").layout.names
+limits.LOOKED = 1
+found["few"] = list(gallery.search_hub())[-1][0]
+fault(["GET", "/api/models/", "drop"])
+found["cut"] = len(list(gallery.search_hub()))
 models.GENERATOR_ID = "/a/folder"
-found["any"], found["other"] = gallery.search_hub()
+found["any"], found["other"] = next(gallery.search_hub())
 """
 
 
@@ -108,6 +131,19 @@ def test_the_hub_is_searched_as_anybody(hub: Hub, tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(os.environ, "HF_TOKEN", "hf_test")
     (tmp_path / "token").write_text("hf_test")  # what the server's own account may see is none of a visitor's business
     found = run_client(hub.url, tmp_path, SEARCH)
-    assert [card["id"] for card in found["cards"]["cards"]] == ["a/odd"] and found["said"] == "One layout on the Hub for heads-triplane."
+    cards = {card["id"]: card for card in found["cards"]["cards"]}
+    assert list(cards) == ["a/odd", "d/stale", "e/broken"] and found["said"] == "3 layouts on the Hub for heads-triplane."
     assert found["chosen"] == "a/odd" and found["classes"] == ["background", SCRIPT]
-    assert [card["id"] for card in found["any"]["cards"]] == ["a/odd", "b/nose"] and "for any generator" in found["other"]
+    assert [card["id"] for card in found["any"]["cards"]] == ["a/odd", "b/nose", "d/stale", "e/broken"]
+    assert "for any generator" in found["other"]
+
+    assert found["steps"] == 1 + len(cards) and found["cut"] == 1  # each as it is looked into, none where the Hub is gone
+    odd, stale, broken = cards.values()
+    score = "Its card says: mean IoU: 0.62 (Rendered heads, held-out identities, ten painted samples)"
+    assert odd["facts"] == ["2 classes", score, "10 downloads, 2 likes", "Generator: heads-triplane"]
+    assert [item["name"] for item in odd["classes"]] == ["background", SCRIPT]  # which the page's script sets as text
+    picture = read_image(base64.b64decode(odd["picture"].removeprefix("data:image/png;base64,")))
+    assert picture.size == (384, 256) and picture.getpixel((9, 9)) == (0, 200, 0)
+    assert stale["facts"][1] == "Not measured" and "other weights" in stale["facts"][-1] and stale["picture"] == ""
+    assert broken["classes"] == [] and broken["picture"] == "" and "class" in broken["facts"][-1]
+    assert [bool(card["classes"]) for card in found["few"]["cards"]] == [True, False, False]
