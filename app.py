@@ -56,7 +56,8 @@ def _say_where() -> None:
     except FFaceError as error:
         sys.exit(f"{error} (The page reads FFACE_GENERATOR, {', '.join(VARIABLES.values())}.)")
     numbers = str(where.dtype).removeprefix("torch.")
-    print(f"Generator {models.GENERATOR_ID} on {where.device}, its convolutions in {numbers}, rays in {where.memory / 2**30:g} GB.")
+    lent = ", long work on a GPU that is lent for it" if models.LENDS else ""
+    print(f"Generator {models.GENERATOR_ID} on {where.device}, its convolutions in {numbers}, rays in {where.memory / 2**30:g} GB{lent}.")
 
 
 if __name__ == "__main__":

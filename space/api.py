@@ -13,27 +13,26 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import gradio as gr
-import spaces
 import torch
 from gradio import FileData
 from gradio.events import api as endpoint
 
-from fface_hub import invert, render
+from fface_hub import render
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.doors import read_image, read_label_map, save_label_map
-from fface_hub.editing.edit import EditResult, EditSession
+from fface_hub.editing.edit import EditResult, EditSession, EditSettings
 from fface_hub.errors import FFaceError
 from fface_hub.generators.base import Rendering
 from fface_hub.inversion.face_file import load_face_file, save_face_file
 from fface_hub.inversion.inversion import Inversion
-from fface_hub.progress import Callback, between
-from fface_hub.rendering.export import save_glb, save_png
-from fface_hub.rendering.mesh import extract_mesh
+from fface_hub.progress import Callback
+from fface_hub.rendering.export import save_png
 from fface_hub.rendering.views import five_views
-from space import handlers, limits, models, storage
+from space import handlers, models, storage
 from space.jobs import running
+from space.lent import lent
 from space.toasts import plainly
-from space.views import save_orbit
+from space.views import save_film, save_mesh
 from space.wiring import LONG, SHORT
 
 Result = TypeVar("Result")
@@ -56,11 +55,6 @@ class LayoutInfo(TypedDict):
     classes: list[LabelClass]
 
 
-def orbit_seconds(request: gr.Request, face: FileData, frames: int = 24) -> int:
-    """Seconds of a lent GPU that `orbit` asks for: by the number of its frames."""
-    return round(limits.GPU_START + limits.GPU_PICTURE * (frames if frames in FRAMES else 0))  # any others are refused
-
-
 # ── the endpoints ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -73,7 +67,6 @@ def layouts() -> list[LayoutInfo]:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def draw(seed: int = 7, layout: str = "") -> tuple[FileData, FileData, FileData]:
     """A face from a seed (0 to 2147483647): its picture (PNG), its labels in the layout (palette PNG) and the face itself (a file for the
     other endpoints)."""
@@ -84,7 +77,6 @@ def draw(seed: int = 7, layout: str = "") -> tuple[FileData, FileData, FileData]
 
 
 @plainly
-@spaces.GPU(duration=handlers.inversion_seconds)
 def invert_photo(
     request: gr.Request, photo: FileData, consent: bool = False, layout: str = "", parse: bool = False
 ) -> tuple[FileData, FileData, FileData]:
@@ -94,13 +86,11 @@ def invert_photo(
         raise FFaceError("Set consent to true, which says that the person in the photo has agreed.")
     settings = handlers.invert_settings(_of(bool, parse, "parse"))
     adapter, image = _adapter(layout), read_image(_uploaded(photo, "photo"))
-    generator, (encoder, _) = models.generator(), models.find_encoder()
-    face = _work(request, lambda report: invert(generator, image, settings=settings, callback=report, encoder=encoder))
+    face = _work(request, lambda report: handlers.inverted(image, settings, None, report))
     return _shown(face, adapter)
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_EDIT)
 def edit(request: gr.Request, face: FileData, painted: FileData, layout: str = "") -> tuple[FileData, FileData, FileData, float]:
     """Move a face until it has the labels that were painted: `painted` is its label PNG of the same layout, painted over in exact colours,
     without smoothing. Gives picture, labels and face as in /face, and the share of the edited region that has the label asked for."""
@@ -110,16 +100,13 @@ def edit(request: gr.Request, face: FileData, painted: FileData, layout: str = "
     if torch.equal(target, labels.cpu()):
         raise FFaceError("Nothing is painted: the label map is the one that the face has already.")
 
-    def work(report: Callback) -> EditResult:
-        session = EditSession(models.generator(), before, adapter, editor=models.find_editor())
-        return session.apply(target, handlers.edit_settings(overlap=True), report, original_labels=labels)
-
-    result = _work(request, work)
+    settings = handlers.edit_settings(overlap=True)
+    seconds = handlers.edit_seconds(settings)
+    result = _work(request, lambda report: lent(seconds, report, _edited, before, adapter, target, labels, settings))
     return *_shown(replace(before, latents=result.latents), adapter), round(result.matched, 4)
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_VIEWS)
 def views(request: gr.Request, face: FileData, layout: str = "") -> tuple[list[FileData], list[FileData]]:
     """A face from yaw −30°, −15°, 0°, 15° and 30°: five pictures and their five label PNGs."""
     adapter, known = _adapter(layout), _face(face)
@@ -129,23 +116,28 @@ def views(request: gr.Request, face: FileData, layout: str = "") -> tuple[list[F
 
 
 @plainly
-@spaces.GPU(duration=orbit_seconds)
 def orbit(request: gr.Request, face: FileData, frames: int = 24) -> FileData:
     """A short film (MP4) of a face that turns, of 2 to 96 frames, 12 a second; its end goes on with its beginning."""
     if _of(int, frames, "frames") not in FRAMES:
         raise FFaceError(f"An orbit has from {FRAMES[0]} to {FRAMES[-1]} frames: choose a number between them.")
     known, path = _face(face), storage.outgoing("orbit.mp4")
-    _work(request, lambda report: save_orbit(known.scene(), frames, path, report))
+    _work(request, lambda report: save_film(known, frames, path, report))
     return _file(path)
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_VIEWS)
 def mesh(request: gr.Request, face: FileData) -> FileData:
     """The surface of a face with its colours (GLB)."""
     known, path = _face(face), storage.outgoing("face.glb")
-    save_glb(_work(request, lambda report: extract_mesh(known.scene(), callback=between(report, 0, 1))), path)
+    _work(request, lambda report: save_mesh(known, path, report))
     return _file(path)
+
+
+def _edited(
+    face: Inversion, adapter: Adapter | None, target: torch.Tensor, labels: torch.Tensor, settings: EditSettings, report: Callback
+) -> EditResult:
+    session = EditSession(models.generator(), face, adapter, editor=models.find_editor())
+    return session.apply(target, settings, report, original_labels=labels)
 
 
 # ── how they are offered ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,24 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import spaces
 import torch
 from PIL import Image
 from torch import Tensor
 
-from fface_hub import invert, render
+from fface_hub import render
 from fface_hub.doors import read_image, to_image
 from fface_hub.editing.edit import EditResult
 from fface_hub.editing.transfer import transfer, transfer_geometry
 from fface_hub.errors import CancelledError, FFaceError
 from fface_hub.hub.card_facts import escape
-from fface_hub.inversion.inversion import Inversion
 from fface_hub.inversion.objective import InvertSettings
 from fface_hub.latents import Latents
 from fface_hub.progress import Callback, Step, between
-from space import examples, handlers, limits
+from space import examples, handlers
 from space.handlers import agreed, need, settle
 from space.jobs import running, stop
+from space.lent import lent
 from space.models import find_encoder, generator, latents_of
 from space.painting import SIDE
 from space.state import Session
@@ -66,7 +65,6 @@ def enlarged(image: Tensor) -> Image.Image:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def opened(session: Session | None, other: Other | None, colored: list[str], shaped: list[str]) -> tuple[Any, ...]:
     """When the tab is shown: (own picture, other face, its picture, both choices of classes, status)."""
     if session is None or session.rendering is None:
@@ -82,7 +80,6 @@ def opened(session: Session | None, other: Other | None, colored: list[str], sha
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def draw_other(seed: float | None) -> tuple[Other, Image.Image, str]:
     """The other face from a seed: (other face, its picture, status)."""
     other = drawn(handlers.checked_seed(seed))
@@ -90,7 +87,6 @@ def draw_other(seed: float | None) -> tuple[Other, Image.Image, str]:
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_LONG)
 def invert_other(
     photo: Image.Image | None, consent: bool, square: Any, request: gr.Request, progress=gr.Progress()
 ) -> Iterator[tuple[Any, ...]]:
@@ -98,15 +94,10 @@ def invert_other(
 
     `square` is what was chosen of the photo (`handlers.chosen_box`).
     """
-    photo, model, box = agreed(photo, consent), generator(), handlers.chosen_box(square)
-    encoder, _ = find_encoder()
-    settings = InvertSettings.starting(encoder, tuning_steps=0, backdrop=False)
-
-    def work(report: Callback) -> Inversion:
-        return invert(model, photo, settings=settings, callback=report, encoder=encoder, box=box)
-
+    photo, box = agreed(photo, consent), handlers.chosen_box(square)
+    settings = InvertSettings.starting(find_encoder()[0], tuning_steps=0, backdrop=False)
     try:
-        with running(request, work, "other") as job:
+        with running(request, lambda report: handlers.inverted(photo, settings, box, report), "other") as job:
             for step in job:
                 progress((step.index, step.total), desc="Looking for this face in the generator")
             inversion = job.result()
@@ -139,7 +130,6 @@ def look(other: Other) -> Image.Image:
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_PREVIEW)
 def blend(
     session: Session | None, other: Other | None, classes: list[str], colors: float, shape: float, request: gr.Request
 ) -> Iterator[tuple[Any, Any, Any]]:
@@ -181,7 +171,6 @@ def told(other: Other, classes: Sequence[str], colors: float, shape: float) -> s
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def use(session: Session | None, made: Blend | None, request: gr.Request) -> tuple[Any, ...]:
     """The face that is shown becomes the newest edit of the Edit tab; returns what `handlers.shown` gives."""
     session = need(session)
@@ -203,7 +192,6 @@ def same(one: Latents, two: Latents) -> bool:
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_EDIT)
 def take_shape(
     session: Session | None, other: Other | None, classes: list[str], request: gr.Request, progress=gr.Progress()
 ) -> Iterator[tuple[Any, ...]]:
@@ -212,11 +200,12 @@ def take_shape(
     session = need(session)
     if other is None:
         raise FFaceError("There is no other face yet: draw one from a seed, or upload a portrait.")
-    faces, adapter, settings = (session.face(), other.latents), session.adapter, handlers.edit_settings(overlap=True)
+    face, camera, settings = session.face(), session.camera, handlers.edit_settings(overlap=True)
     stop(request, "preview")
 
     def work(report: Callback) -> EditResult:
-        return transfer_geometry(session.generator, *faces, classes, adapter, session.camera, settings, report)
+        seconds = handlers.edit_seconds(settings)
+        return lent(seconds, report, transfer_geometry, session.generator, face, other.latents, classes, session.adapter, camera, settings)
 
     def only(picture: Any, message: str) -> tuple[Any, ...]:
         return *handlers.only(), picture, message

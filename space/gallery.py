@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import spaces
 import torch
 from PIL import Image
 
@@ -31,7 +30,6 @@ SIDE = 192
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_VIEWS)
 def bundled_cards() -> Iterator[dict[str, Any]]:
     """All layouts that this page can paint in at once, `{cards: [...]}`: without pictures, and then again as each is drawn."""
     cards = [layout_card(name) for name in models.layout_choices()]

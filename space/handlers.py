@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import spaces
 import torch
 from PIL import Image
 from torch import Tensor
@@ -28,6 +26,7 @@ from fface_hub.rendering.export import save_png
 from fface_hub.rendering.sampling import Sampling
 from space import limits
 from space.jobs import is_running, running, stop
+from space.lent import lent
 from space.models import OWN_LAYOUT, find_adapter, find_editor, find_encoder, find_parser, generator, latents_of
 from space.painting import SIDE, data_url, read_painted, sheet
 from space.state import Edit, Session
@@ -95,10 +94,9 @@ def shown(session: Session, message: str, keep: int | None = None, painted: Tens
 
 def with_sheet(session: Session, message: str, value: dict[str, Any]) -> tuple[Any, ...]:
     """Everything the page shows of a face (`SHOWN`) that was just rendered for this sheet, the `value` of the canvas."""
-    # The viewer asks for the view it wants. On a lent GPU, views of a moving face would use up a visitor's share.
-    viewer = {"anew": True, "live": "SPACES_ZERO_GPU" not in os.environ}
     entry = session.edits[session.now]
     strength = {"strength": round(100 * entry.strength), "can": entry.before is not None}
+    viewer = {"anew": True}  # it asks for the view it wants
     views = before_after(session), *picture_files(session), viewer, strength, earlier(session)
     # The film and the mesh of another face, or of another state of this one, must not be taken for its own.
     filmed = (
@@ -124,7 +122,6 @@ def only(**values: Any) -> tuple[Any, ...]:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def draw_face(seed: float | None, layout_id: str, before: Session | None, request: gr.Request) -> tuple[Any, ...]:
     """A face from a seed; the one `before` it is an earlier one from now on."""
     number = checked_seed(seed)
@@ -178,10 +175,14 @@ def invert_settings(parse: bool) -> InvertSettings:
     return InvertSettings.starting(find_encoder()[0], parser=find_parser() if parse else None)
 
 
-def inversion_seconds(*_: Any, **__: Any) -> int:
-    """Seconds of a lent GPU that an inversion asks for, whatever the photo: by the number of its steps, of which there are three times as
-    many where no encoder is."""
-    return round(limits.GPU_START + limits.GPU_STEP * invert_settings(parse=False).total)
+def inverted(photo: Image.Image, settings: InvertSettings, box: Box | None, report: Callback) -> Inversion:
+    """The face in a photo, by a GPU that is lent for as long as the steps take, where the page has such."""
+    seconds = limits.GPU_START + limits.GPU_STEP * settings.total
+    return lent(seconds, report, _inverted, photo, settings, box)
+
+
+def _inverted(photo: Image.Image, settings: InvertSettings, box: Box | None, report: Callback) -> Inversion:
+    return invert(generator(), photo, settings=settings, callback=report, encoder=find_encoder()[0], box=box)
 
 
 def agreed(photo: Image.Image | None, consent: bool) -> Image.Image:
@@ -194,7 +195,6 @@ def agreed(photo: Image.Image | None, consent: bool) -> Image.Image:
 
 
 @plainly_streaming
-@spaces.GPU(duration=inversion_seconds)
 def invert_photo(
     photo: Image.Image | None,
     consent: bool,
@@ -210,15 +210,10 @@ def invert_photo(
     `square` is what was chosen of the photo (`chosen_box`); the face `before` is an earlier one from now on.
     """
     photo = agreed(photo, consent)
-    model, adapter, box = generator(), find_adapter(layout_id, str(request.session_hash)), chosen_box(square)
-    encoder, start = find_encoder()
+    adapter, box = find_adapter(layout_id, str(request.session_hash)), chosen_box(square)
     settings = invert_settings(parse)
-
-    def work(report: Callback) -> Inversion:
-        return invert(model, photo, settings=settings, callback=report, encoder=encoder, box=box)
-
     try:
-        with running(request, work) as job:
+        with running(request, lambda report: inverted(photo, settings, box, report)) as job:
             for step in job:
                 progress((step.index, step.total), desc="Looking for this face in the generator")
             inversion = job.result()
@@ -228,7 +223,7 @@ def invert_photo(
     session = Session(inversion.generator, inversion.camera, [Edit(inversion.latents)], inversion, adapter, name="photo")
     session.layout_id = layout_name(layout_id)
     session.follow(before)
-    yield shown(session, f"Reconstructed in {inversion.seconds:.0f} s. {start} Choose a class, paint, and press Apply.")
+    yield shown(session, f"Reconstructed in {inversion.seconds:.0f} s. {find_encoder()[1]} Choose a class, paint, and press Apply.")
 
 
 def layout_name(layout_id: str | None) -> str:
@@ -253,7 +248,6 @@ def need(session: Session | None) -> Session:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def layout_chosen(session: Session | None, layout_id: str, request: gr.Request) -> tuple[Any, ...]:
     """Show the same face with the labels of another layout; strokes stay where that has their classes."""
     if session is None or session.layout_id == layout_name(layout_id):  # which came with the face: an earlier one, or one from a file
@@ -281,8 +275,17 @@ def edit_job(session: Session, target: Tensor, settings: EditSettings, report: C
     return session.editing(find_editor()).apply(target, settings, report, original_labels=session.labels)
 
 
+def edited(session: Session, target: Tensor, settings: EditSettings, report: Callback) -> EditResult:
+    """`edit_job` by a GPU that is lent for as long as the steps take, where the page has such."""
+    return lent(edit_seconds(settings), report, edit_job, session, target, settings)
+
+
+def edit_seconds(settings: EditSettings) -> float:
+    """Seconds of a lent GPU that an edit asks for."""
+    return limits.GPU_START + limits.GPU_STEP * settings.steps
+
+
 @plainly
-@spaces.GPU(duration=limits.GPU_PREVIEW)
 def preview(
     session: Session | None, painted: Any, overlap: bool, live: bool, request: gr.Request, locks: Sequence[str] = ()
 ) -> tuple[Any, Any]:
@@ -315,7 +318,6 @@ def preview(
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_EDIT)
 def apply(
     session: Session | None,
     painted: Any,
@@ -334,7 +336,7 @@ def apply(
     settings = edit_settings(overlap, locks=locks)
 
     try:
-        with running(request, lambda report: edit_job(session, target, settings, report)) as job:
+        with running(request, lambda report: edited(session, target, settings, report)) as job:
             for step in job:
                 progress((step.index, step.total), desc="Moving the face towards the paint")
                 if step.preview is not None:
@@ -356,7 +358,6 @@ def apply(
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def undo(session: Session | None, request: gr.Request) -> tuple[Any, ...]:
     """Back to the face that the current edit was made from, with the strokes that it was made with, and those on the canvas over them."""
     session = need(session)
@@ -370,7 +371,6 @@ def undo(session: Session | None, request: gr.Request) -> tuple[Any, ...]:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def go_back(session: Session | None, chosen: Any, request: gr.Request) -> tuple[Any, ...]:
     """To any edit of the strip: `chosen` is `{now: its number}`. Edits after it stay in the strip, and strokes on the canvas."""
     session = need(session)

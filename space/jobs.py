@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,8 @@ class Job(Generic[Result]):
         self._cancel = threading.Event()
         self._result: Result | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        # In the context of the handler, which says whose wish it is: a lent GPU is at that visitor's expense.
+        self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._run, work), daemon=True)
         self._thread.start()
 
     def _run(self, work: Callable[[Callable[[Step], None]], Result]) -> None:
@@ -43,6 +45,11 @@ class Job(Generic[Result]):
     def cancel(self) -> None:
         """Ask the work to stop at its next step."""
         self._cancel.set()
+
+    def end(self) -> None:
+        """Stop the work, and wait until it has stopped."""
+        self.cancel()
+        self._thread.join()
 
     def __iter__(self) -> Iterator[Step]:
         """Steps as they come; only the newest when several wait. Leaving the loop early stops the work."""

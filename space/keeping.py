@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import spaces
 
 from fface_hub.errors import FFaceError, ModelError
-from space import handlers, limits, saved
+from space import handlers, saved
 from space.handlers import chosen_number, need, settle, shown
 from space.models import generator
 from space.painting import read_painted
@@ -30,7 +29,6 @@ def save_session(session: Session | None, painted: Any) -> tuple[str, str]:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def open_session(path: str | None, before: Session | None, request: gr.Request) -> tuple[Any, ...]:
     """The face of a session file, with its edits and what was painted; then, the name of its layout. What `shown` gives, and that name."""
     if path is None:
@@ -50,7 +48,6 @@ def open_session(path: str | None, before: Session | None, request: gr.Request) 
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def back_to_face(session: Session | None, chosen: Any, request: gr.Request) -> tuple[Any, ...]:
     """To an earlier face of this visit, `chosen` as {now: its number}, as it was left, with what was painted on it; then, the name of its
     layout."""

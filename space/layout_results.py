@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import spaces
 from PIL import Image
 from torch import Tensor
 
+from fface_hub.adapters.samples import SampleSet
 from fface_hub.doors import to_tensor
 from fface_hub.errors import CancelledError, FFaceError
 from fface_hub.hub.card_facts import escape
@@ -24,6 +24,7 @@ from space.fitting import FOLDS, fit_and_score
 from space.jobs import running
 from space.layout_files import read_layout, write_layout
 from space.layouts import FEWEST_PAINTED, SCRATCH, need
+from space.lent import lent
 from space.models import generator, layout_choices, lend
 from space.painting import display_colors, overlay
 from space.toasts import plainly, plainly_streaming
@@ -32,7 +33,6 @@ from space.toasts import plainly, plainly_streaming
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_LONG)
 def fit_layout(
     own: Own | None, rows: Any, name: str, painted: Any, request: gr.Request, progress=gr.Progress()
 ) -> Iterator[tuple[Any, ...]]:
@@ -57,7 +57,7 @@ def fit_layout(
     numbers = tuple(face.number for face in learnt)
 
     def work(report: Callback) -> Fitted:
-        return fit_and_score(model, samples, shown, numbers, report)
+        return lent(limits.GPU_FIT, report, _fitted_on, samples, shown, numbers)
 
     picture = to_tensor(watched.picture)[0]
     same, curve = (gr.skip(),) * 2, Curve(min(FOLDS, len(learnt)) + 1)
@@ -82,6 +82,10 @@ def fit_layout(
     path = own.path(".zip")
     write_layout(fitted.adapter, file_name(layout), path, _results(fitted))
     yield own, gr.skip(), done, curve.value(), worst, score_table(fitted), gr.DownloadButton(value=str(path), interactive=True)
+
+
+def _fitted_on(samples: SampleSet, shown: SampleSet, numbers: tuple[int, ...], report: Callback) -> Fitted:
+    return fit_and_score(generator(), samples, shown, numbers, report)
 
 
 class Curve:
@@ -189,7 +193,6 @@ def use_it(own: Own | None) -> tuple[Any, Any, Any]:
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def push(own: Own | None, repository: str, token: str, signed_in: gr.OAuthToken | None) -> tuple[str, str]:
     """Put the layout on the Hub, by the visitor's own right; (status, the token box, which is emptied)."""
     own, fitted = _fitted(own)

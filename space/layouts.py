@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-import spaces
 import torch
 from torch import Tensor
 
 from fface_hub.adapters.adapter import Adapter
+from fface_hub.adapters.samples import SampleSet
 from fface_hub.adapters.samples_new import propose as propose_faces
 from fface_hub.errors import CancelledError, FFaceError
 from fface_hub.hub.card_facts import escape
@@ -24,6 +24,7 @@ from space import handlers, limits
 from space.drafts import Adviser, Draft, Own, class_list, read_classes
 from space.fitting import suggest
 from space.jobs import running, stop
+from space.lent import lent
 from space.models import find_adapter, generator, layout_of
 from space.toasts import plainly, plainly_streaming
 
@@ -65,7 +66,6 @@ def need(own: Own | None) -> Draft:
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_VIEWS)
 def propose(
     own: Own | None, rows: Any, name: str, start: str, count: float | None, painted: Any, request: gr.Request, progress=gr.Progress()
 ) -> Iterator[tuple[Any, ...]]:
@@ -176,7 +176,6 @@ _NOTHING = gr.skip(), gr.skip(), gr.skip()
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_EDIT)
 def suggest_next(own: Own | None, painted: Any, request: gr.Request, progress=gr.Progress()) -> Iterator[tuple[Any, ...]]:
     """After a face was opened: begin it with what an adapter fitted so far sees there, from the third face on, if it is new."""
     draft = own.draft if own is not None else None
@@ -187,7 +186,6 @@ def suggest_next(own: Own | None, painted: Any, request: gr.Request, progress=gr
 
 
 @plainly_streaming
-@spaces.GPU(duration=limits.GPU_EDIT)
 def suggest_here(own: Own | None, painted: Any, request: gr.Request, progress=gr.Progress()) -> Iterator[tuple[Any, ...]]:
     """The button: fit an adapter on the faces as they are painted now, and start this face from what it sees; strokes stay."""
     draft = need(own)
@@ -210,11 +208,11 @@ def _suggested(
 
     def work(report: Callback) -> tuple[Adapter, Tensor]:
         """The adapter, and what it sees in the face."""
-        adapter = adviser.adapter if adviser is not None and known else suggest(model, samples, report)
+        taught = adviser.adapter if adviser is not None and known else lent(limits.GPU_FIT, report, _taught, samples)
         with torch.no_grad():
             scene = model.scene(face.latents.to(model.mean_latents().geometry.device))
-            view = render(scene, face.camera.to(scene.device), len(face.start), handlers.SAMPLING, adapter)
-        return adapter, view.labels[0]
+            view = render(scene, face.camera.to(scene.device), len(face.start), handlers.SAMPLING, taught)
+        return taught, view.labels[0]
 
     try:
         with running(request, work, "suggestion") as job:
@@ -231,3 +229,7 @@ def _suggested(
     face.suggest(labels)
     told = f"Face {face.number + 1} begins with what {len(learnt)} painted faces have taught. Put right what is wrong, then press Done."
     yield (own, draft.sheet(revision), told) if draft.face is face else (own, gr.skip(), gr.skip())
+
+
+def _taught(samples: SampleSet, report: Callback) -> Adapter:
+    return suggest(generator(), samples, report)

@@ -1,7 +1,6 @@
 """What the page grants each visitor, in one table: sizes, seconds, how many at once, and how long anything is remembered.
 
-Modules read these when they need them, so that a host (or a test) can set others before the page is built. Only the seconds of a lent
-GPU that are the same for every call are read when those modules are imported.
+Modules read these when they need them, so that a host (or a test) can set others before the page is built.
 """
 
 from __future__ import annotations
@@ -37,15 +36,10 @@ QUEUE = 32
 """Visitors' wishes that may wait; who comes then is asked to try again."""
 
 # ── seconds of a GPU that is lent for a call (ZeroGPU; nothing is counted elsewhere) ──
-GPU_SHORT = 20
-GPU_PREVIEW = 10
-GPU_VIEWS = 40
-GPU_EDIT = 60
-GPU_LONG = 120
-"""A drawing; a preview or a single view; five views, faces to paint or a mesh; an edit or a suggestion; a video with a mesh, a fit, or the
-search for the other face of the Appearance tab in a photo."""
-GPU_START, GPU_STEP, GPU_PICTURE = 20.0, 0.5, 1.5
-"""Where the work of a call varies: its beginning, a step of an inversion, a picture of a film. Two CPU cores need less."""
+GPU_START, GPU_STEP, GPU_PICTURE, GPU_MESH, GPU_FIT = 20.0, 0.5, 1.5, 20.0, 60.0
+"""What work asks for: for its beginning, a step of an inversion or an edit, a picture of a film, a mesh, and the fits of a layout."""
+GPU_MOST = 120
+"""More is never asked for."""
 
 # ── how long anything is remembered, in seconds ──
 STATE_LIFETIME = 3600

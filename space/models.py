@@ -9,6 +9,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import torch
+from spaces.config import Config
 
 from fface_hub import Adapter, Generator
 from fface_hub.compute import Compute
@@ -18,6 +19,7 @@ from fface_hub.inversion.encoder import CanonicalEditor, Encoder, bundled_editor
 from fface_hub.inversion.start import bundled_encoder
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
+from fface_hub.models import Model
 from fface_hub.parsing import PARSER_OF_HEADS, Parser, load_parser
 from fface_hub.sources import bundled_names, is_hub_id
 
@@ -30,6 +32,10 @@ OWN_LAYOUT = "base-15 (the generator's own)"
 TRUNCATION = 0.9
 """Faces are drawn a tenth nearer to the mean face than the generator means them to be, for fewer odd ones."""
 
+LENDS = Config.zero_gpu
+"""Whether the page has no GPU but those that are lent to it for a call (ZeroGPU)."""
+_there = False  # whether this is a process that one was lent to
+
 Value = TypeVar("Value")
 _OWN: WeakValueDictionary[tuple[str, str], Adapter] = WeakValueDictionary()
 """Layouts that visitors have made or opened, by visitor (gradio's session) and choice; who keeps them alive is the visitor's state."""
@@ -37,8 +43,23 @@ _OWN: WeakValueDictionary[tuple[str, str], Adapter] = WeakValueDictionary()
 
 @functools.cache
 def compute() -> Compute:
-    """Where this page computes, as its environment says."""
-    return Compute.from_environment().apply()
+    """Where this process computes, as its environment says. Where GPUs are lent only, the page has none of its own."""
+    variables = {**os.environ, "FFACE_DEVICE": "cpu", "FFACE_DTYPE": ""} if LENDS and not _there else os.environ
+    return Compute.from_environment(variables).apply()
+
+
+def move_to_lent_gpu() -> None:
+    """Put all models on the GPU that was lent to this process, which was forked from the page's."""
+    global _there
+    if not _there:
+        _there = True
+        compute.cache_clear()
+        for model in shared().values():
+            network = getattr(model, "network", model)  # a parser is none itself
+            if isinstance(network, torch.nn.Module):
+                network.to(compute().device)
+        if isinstance(model := generator(), Model):
+            model.set_precision(compute().dtype)
 
 
 @functools.cache
@@ -78,12 +99,15 @@ def find_parser() -> Parser:
 
 
 def load_all() -> None:
-    """Load every model of this page, so that no visitor waits for one; ZeroGPU takes only those along to a lent GPU that are there when the
-    page opens."""
-    for load in (generator, find_encoder, find_editor, find_parser):
-        load()
-    for name in layout_choices()[1:]:
-        bundled_adapter(name)
+    """Load every model of this page, so that no visitor waits for one, and every process that a GPU is lent to has them."""
+    shared()
+
+
+def shared() -> dict[str, object]:
+    """The models that every process of the page has, by a name; see `load_all`."""
+    bundled = {name: bundled_adapter(name) for name in layout_choices()[1:]}
+    own = {"generator": generator(), "encoder": find_encoder()[0], "editor": find_editor(), "parser": find_parser()}
+    return {name: model for name, model in (own | bundled).items() if model is not None}
 
 
 def _read_only(model: Value) -> Value:

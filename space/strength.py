@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import spaces
 import torch
 from torch import Tensor
 
 from fface_hub.errors import CancelledError, FFaceError
 from fface_hub.progress import Callback, between
 from fface_hub.rendering.renderer import render
-from space import limits
 from space.handlers import before_after, need, settle, shown
 from space.jobs import running
 from space.state import Edit, Session
@@ -24,7 +22,6 @@ SIDE = 64
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_PREVIEW)
 def look_at_strength(session: Session | None, chosen: Any, request: gr.Request) -> Any:
     """A small picture of the current edit at the `chosen` {strength} in percent, for the before/after slider."""
     session = need(session)
@@ -42,7 +39,6 @@ def look_at_strength(session: Session | None, chosen: Any, request: gr.Request) 
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_SHORT)
 def weigh(session: Session | None, chosen: Any, request: gr.Request) -> tuple[Any, ...]:
     """Show the current edit at the `chosen` {strength} in percent from now on; what is painted on the face stays."""
     session = need(session)

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import gradio as gr
-import spaces
 from PIL import Image
 
 from fface_hub.cameras import Camera, look_at
@@ -18,7 +17,7 @@ from fface_hub.progress import Callback, between
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
 from fface_hub.rendering.views import depth_to_image, normals_to_image
-from space import handlers, limits
+from space import handlers
 from space.handlers import need
 from space.jobs import running
 from space.painting import SIDE, data_url, overlay
@@ -37,7 +36,6 @@ LABELS_OPACITY = 0.75
 
 
 @plainly
-@spaces.GPU(duration=limits.GPU_PREVIEW)
 def turn(session: Session | None, asked: Any, show: str, request: gr.Request) -> Any:
     """The view of the current face that a browser `asked` for: {number, yaw, pitch (degrees), side (pixels while it moves, else 0)}.
 

@@ -1,7 +1,7 @@
 // The face that is turned by dragging. The browser asks for a view by `props.value` = { number, yaw, pitch, side } and the event "input";
 // the server answers through the same value with { number, yaw, pitch, picture (data URL, or null if it was stopped) }. While the face
 // moves there is one small view (of `side` pixels) on its way at a time, always of the newest angles; when it rests, one of full size
-// (`side` 0). { anew, live } from the server says that there is another face to ask for; without `live` moving views would cost too much.
+// (`side` 0). { anew } from the server says that there is another face to ask for.
 
 const LIMITS = { yaw: 36, pitch: 20 }; // degrees; the server keeps to them, too (turning.py)
 const PER_WIDTH = 110; // degrees for a drag across the whole picture
@@ -14,7 +14,7 @@ const face = element.querySelector(".face"), picture = element.querySelector("im
 const angles = { yaw: 0, pitch: 0 };
 const sent = { number: 0, yaw: 0, pitch: 0, side: 0, at: 0, waits: false };
 let size = 2; // which of SIDES
-let live = false, wanted = false, onScreen = false, timer = 0;
+let wanted = false, onScreen = false, timer = 0;
 let drag = null; // the pointer that turns the face, and where it was
 
 /** Ask for the view from the angles of now: a small one, or with side 0 the full one. */
@@ -32,7 +32,7 @@ const moved = () => angles.yaw !== sent.yaw || angles.pitch !== sent.pitch;
 function go() {
   clearTimeout(timer);
   const busy = sent.waits && sent.side > 0 && performance.now() - sent.at < LOST;
-  if (live && moved() && !busy) return ask(SIDES[size]);
+  if (moved() && !busy) return ask(SIDES[size]);
   timer = setTimeout(() => (moved() || sent.side > 0) && ask(0), busy ? LOST : REST);
 }
 
@@ -51,7 +51,6 @@ function turn(yaw, pitch) {
 function answered(value) {
   if (!value) return;
   if (value.anew) {
-    live = value.live;
     wanted = true;
     face.setAttribute("aria-busy", true);
     return onScreen && begin();

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -124,8 +123,7 @@ def _paint_controls() -> SimpleNamespace:
         apply = gr.Button("Apply", variant="primary", elem_id="apply", scale=3)
         stop = gr.Button("Cancel", elem_id="cancel", scale=1)
     with gr.Row():
-        # Each preview would cost a visitor's share of a lent GPU.
-        live = gr.Checkbox("SPACES_ZERO_GPU" not in os.environ, label="Preview after each stroke", elem_id="live", min_width=180)
+        live = gr.Checkbox(True, label="Preview after each stroke", elem_id="live", min_width=180)
         overlap = gr.Checkbox(True, label="Count small regions fully (overlap loss)", elem_id="overlap", min_width=180)
     locks = gr.CheckboxGroup(list(handlers.LOCKS), show_label=False, container=False, elem_id="locks")
     return SimpleNamespace(canvas=canvas, apply=apply, stop=stop, live=live, overlap=overlap, locks=locks)

@@ -26,6 +26,7 @@ from gradio_client import Client
 
 from space.models import OWN_LAYOUT
 from tests.browser import served
+from tests.space.lender import Lender
 from tests.tiny import new_solid_generator
 
 CLASSES = ("nose", "mouth", "hair", "skin", "eye", "ear", "lips", "brow")
@@ -33,13 +34,14 @@ CLASSES = ("nose", "mouth", "hair", "skin", "eye", "ear", "lips", "brow")
 
 
 @contextmanager
-def page(folder: Path, generator: str = "tiny", *options: str) -> Iterator[str]:
-    """The address of a page of its own (tests/load/page.py)."""
+def page(folder: Path, generator: str = "tiny", *options: str, lender: Lender | None = None) -> Iterator[str]:
+    """The address of a page of its own (tests/load/page.py), which borrows GPUs from `lender` if there is one."""
     if generator == "tiny":
         new_solid_generator().save_pretrained(folder / "generator")
         generator = str(folder / "generator")
-    command = [sys.executable, "-m", "tests.load.page", str(folder), generator, *options]
-    with served(lambda _: command, folder / "log", OMP_NUM_THREADS="1", GRADIO_HEARTBEAT_INTERVAL="1") as url:
+    command = [sys.executable, "-m", *(["tests.space.lender"] if lender else []), "tests.load.page", str(folder), generator, *options]
+    borrowing = lender.environment(folder) if lender else {}
+    with served(lambda _: command, folder / "log", OMP_NUM_THREADS="1", GRADIO_HEARTBEAT_INTERVAL="1", **borrowing) as url:
         yield url
 
 

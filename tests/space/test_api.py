@@ -18,7 +18,7 @@ from PIL import Image
 
 from fface_hub.doors import read_image
 from fface_hub.progress import Step
-from space import api, handlers, limits, models
+from space import api, handlers, models
 from space.jobs import stop_all
 from space.page import build
 from tests.space.visit import served
@@ -131,7 +131,7 @@ def test_painting_must_be_on_the_face_that_is_sent(client: Client, tmp_path: Pat
 def test_a_photo_is_inverted_as_on_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[Any] = []
 
-    def invert(generator: Any, photo: Any, settings: Any, callback: Any, encoder: Any) -> Any:
+    def invert(generator: Any, photo: Any, settings: Any, callback: Any, encoder: Any, box: Any) -> Any:
         """The visitor goes, and so does the work at its next step."""
         asked.append((photo.size, settings))
         while not stop_all(visitor):  # the job is not known yet
@@ -139,18 +139,8 @@ def test_a_photo_is_inverted_as_on_the_page(monkeypatch: pytest.MonkeyPatch, tmp
         callback(Step(1, 1, {}))
 
     visitor: Any = SimpleNamespace(session_hash="program")
-    monkeypatch.setattr(api, "invert", invert)
+    monkeypatch.setattr(handlers, "invert", invert)
     sent = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(Exception, match="Stopped"):
         api.invert_photo(visitor, sent, True)  # type: ignore[arg-type]
     assert asked == [(read_image(PHOTO).size, handlers.invert_settings(parse=False))]
-
-
-def test_a_lent_gpu_is_asked_for_as_long_as_the_work_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody: Any = None
-    film = [api.orbit_seconds(nobody, nobody, frames) for frames in (2, 24, 96)]
-    assert film == sorted(set(film)) and api.orbit_seconds(nobody, nobody, "many") == limits.GPU_START  # type: ignore[arg-type]
-    monkeypatch.setattr(handlers, "find_encoder", lambda: (object(), ""))
-    quick = handlers.inversion_seconds()
-    monkeypatch.setattr(handlers, "find_encoder", lambda: (None, ""))
-    assert limits.GPU_START < quick < handlers.inversion_seconds() <= limits.GPU_LONG

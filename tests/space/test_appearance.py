@@ -117,7 +117,7 @@ def test_the_other_face_comes_from_a_seed_or_an_agreed_photo(monkeypatch: pytest
         boxes.append(box)
         return Inversion(model.sample(1, 3), model.default_camera, model, seconds=2.0)
 
-    monkeypatch.setattr(appearance, "invert", found)
+    monkeypatch.setattr(handlers, "invert", found)
     photo = Image.new("RGB", (64, 64))
     for given, consent, sentence in ((None, True, "no photo yet"), (photo, False, "Tick the box")):
         with pytest.raises(gr.Error, match=sentence):
