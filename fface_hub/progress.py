@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fface_hub.errors import OptimisationError
+from fface_hub.threads import lock_across_forks
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def between(callback: Callback | None, index: int, total: int) -> Callable[[], N
     return None if callback is None else lambda: callback(Step(index, total, {}))
 
 
-_LOCK = threading.Lock()
+_LOCK = lock_across_forks()
 _HOLDERS: dict[nn.Parameter, int] = {}  # parameters that are frozen now, and by how many blocks
 
 

@@ -17,7 +17,17 @@ import torch
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")
-_starting = threading.Lock()
+
+
+def lock_across_forks() -> threading.Lock:
+    """A lock that no child process finds taken, where there would be nobody to let it go: who forks waits for it."""
+    lock = threading.Lock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
+_starting = lock_across_forks()
 
 
 def in_threads(work: Callable[[PartT], ResultT], parts: Sequence[PartT]) -> list[ResultT]:

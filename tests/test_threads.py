@@ -87,3 +87,26 @@ print(os.waitpid(child, 0)[1])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert result.stdout.strip() == "0", result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_finds_no_lock_taken() -> None:
+    code = """
+import os, threading, time
+from fface_hub.threads import lock_across_forks
+lock, held = lock_across_forks(), threading.Event()
+
+def hold():
+    with lock:
+        held.set()
+        time.sleep(0.3)
+
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if lock.acquire(timeout=5) else 1)
+print(os.waitpid(child, 0)[1], lock.acquire(timeout=5))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.stdout.strip() == "0 True", result.stderr
