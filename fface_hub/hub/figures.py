@@ -185,9 +185,7 @@ def _edit(methods: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _invert() -> str:
-    found = {"encoder": _results("heads-encoder")["invert"]}
-    found |= {name: row for name, row in _results("invert")["methods"].items() if name not in found}
+def _invert(found: Mapping[str, Mapping[str, Any]]) -> str:
     names = [name for name in INVERT_COLUMNS if name in found]
 
     def line(told: str, cell: Callable[[Mapping[str, Any]], str]) -> Row:
@@ -197,10 +195,12 @@ def _invert() -> str:
         ("", *(INVERT_COLUMNS[name] for name in names)),
         [
             line("heads", lambda row: str(row["heads"])),
-            line("seconds, mean", lambda row: f"{row['seconds']:.1f}"),
+            line("seconds, mean", lambda row: f"{row['seconds']:.{1 if row['seconds'] > 1 else 2}f}"),
             line("PSNR at the picture's view", lambda row: decibels(row["input_psnr"])),
             line("PSNR at ±30° and ±60°", lambda row: decibels(row["side_psnr"])),
+            line("LPIPS (`heads-parser`) there", lambda row: share(row["side_lpips"])),
             line("mIoU of hair, face, clothes, background, at the picture's view", lambda row: share(row["input_miou_merged"])),
+            line("— at ±30° and ±60°", lambda row: share(row["side_miou_merged"])),
             line("depth error at ±30° and ±60°, world units", lambda row: share(row["side_depth_error"], 3)),
             line("error of the camera", lambda row: f"{row['camera_error_degrees']:.1f}°"),
         ],
@@ -238,5 +238,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "transfer": _transfer,
     "edit": lambda: _edit(_results("edit")["methods"]),
     "edit-gpu": lambda: _edit(_results("edit-gpu")["methods"]),
-    "invert": _invert,
+    "invert": lambda: _invert(_results("invert")["methods"]),
+    "invert-original": lambda: _invert(_results("invert-original")["methods"]),
 }
