@@ -21,7 +21,7 @@ from fface_hub.memory import share_freed_memory
 from space import limits, models
 from space.page import CSS_FILE, build
 from space.state import Memory
-from space.theme import theme
+from space.theme import HEAD, theme
 
 processing_utils.save_pil_to_cache = storage.save_picture
 processing_utils.async_ssrf_protected_download = storage.fetch_nothing
@@ -38,6 +38,7 @@ def launch() -> None:
     page.queue(default_concurrency_limit=limits.AT_ONCE, max_size=limits.QUEUE).launch(
         theme=theme(),
         css_paths=CSS_FILE,
+        head=HEAD,
         show_error=False,
         run_history=False,
         enable_monitoring=False,

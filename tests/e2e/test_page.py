@@ -23,6 +23,13 @@ from tests.browser import browser, needs_chromium, served
 from tests.tiny import new_solid_generator
 
 pytestmark = needs_chromium
+# Letters that are set in another font, in either weight: that one shows where it stands behind the page's own.
+SET_IN_ITS_FONT = """() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  const width = (weight, fallback, letter) => (pen.font = `${weight} 40px "IBM Plex Sans", ${fallback}`, pen.measureText(letter).width);
+  const letters = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;·…°−–%"];
+  return [400, 600].flatMap((weight) => letters.filter((x) => width(weight, "monospace", x) !== width(weight, "serif", x)));
+}"""
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "astronaut.jpg"
 
 
@@ -340,6 +347,7 @@ def test_the_page_fits_and_keeps_still(bundled: str, width: int, scheme: str, tm
     with browser(tmp_path / "profile", 900, width) as context:
         page = opened(context, bundled, color_scheme=scheme)
         page.locator("#strip img").nth(4).wait_for()
+        assert page.evaluate(SET_IN_ITS_FONT) == []
         shot(page, f"{width}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         place = page.locator("#apply").bounding_box()

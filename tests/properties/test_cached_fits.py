@@ -58,6 +58,6 @@ def fits_agree(seed: int, shots: int, form: Form, unpainted: bool, overlap: bool
 def test_fits(examples: int) -> None:
     forms = sampled_from([Form("gated"), Form("open", warm_start=True), Form("none", view_direction=False), Form("gated", warm_start=True)])
     sizes = {"steps": integers(1, 6), "batch": integers(1, 4), "rays": integers(1, 64), "mixes": integers(1, 3)}
-    passes = {"coarse": integers(3, 10), "fine": integers(0, 10), "kept": one_of(none(), integers(64, SIZE**2))}
+    passes = {"coarse": integers(4, 10), "fine": integers(0, 10), "kept": one_of(none(), integers(64, SIZE**2))}
     switches = {"unpainted": booleans(), "overlap": booleans()}
     hold(fits_agree, examples, seed=SEEDS, shots=integers(1, 3), form=forms, **sizes, **passes, **switches)
