@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 import pytest
@@ -128,9 +127,9 @@ ENDLESS: dict[str, Callable[[Report], object]] = {
 
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_cancelled_job_is_over_within_half_a_second(name: str, looked: list[int]) -> None:
-    """Each of three before the volume is looked at more than between two calls, most in half a second: of this process and in one thread,
+    """Each of three before the volume is looked at more than between two calls, and in half a second: of this process and in one thread,
     so that neither others on the machine nor threads that wait for each other count."""
-    source, seconds = random.Random(name), []
+    source = random.Random(name)
     for _ in range(3):
         job = Job(ENDLESS[name])
         steps = iter(job)  # kept: a loop that is left cancels the job
@@ -141,6 +140,5 @@ def test_a_cancelled_job_is_over_within_half_a_second(name: str, looked: list[in
         job.cancel()
         with pytest.raises(CancelledError):
             job.result()
-        seconds.append(time.process_time() - start)
+        assert time.process_time() - start < SECONDS
         assert looked[0] <= most_looked(name)
-    assert median(seconds) < SECONDS, seconds

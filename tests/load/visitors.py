@@ -170,7 +170,7 @@ def together(visitors: list[Visitor], alone: list[list[Any]], go_on: Callable[[i
 
 
 def measure(generator: str, minutes: float, users: list[int], folder: Path) -> dict[str, Any]:
-    """Loads of so many `users` for some `minutes` each, one after the other, after a warm-up of a third of that (threads, caches and heaps
+    """Loads of so many `users` for some `minutes` each, one after the other, after a warm-up of a fifth of that (threads, caches and heaps
     get their size); and what the page held before and after."""
     with page(folder, generator) as url:
         visitors = [Visitor(url, number, folder) for number in range(max(users))]
@@ -180,7 +180,7 @@ def measure(generator: str, minutes: float, users: list[int], folder: Path) -> d
             end = time.monotonic() + seconds
             return together(visitors[:count], alone, lambda _: time.monotonic() < end)
 
-        meet(max(users), 20 * minutes)
+        meet(max(users), 12 * minutes)
         before = stats(folder)
         loads = [meet(count, 60 * minutes).summary() for count in users]
         return {"loads": loads, "before": before, "after": stats(folder)}
