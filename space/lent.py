@@ -30,7 +30,7 @@ from fface_hub.inversion.retouch import Retouch
 from fface_hub.kept import Kept
 from fface_hub.latents import Latents
 from fface_hub.progress import Callback, Step
-from space import limits, models
+from space import models
 from space.jobs import Job
 from space.state import Edit, Session
 
@@ -61,7 +61,7 @@ def lent(seconds: float, report: Callback, work: Callable[..., Result], *args: A
 
 
 def _asked(seconds: float, sent: bytes) -> int:
-    return min(round(seconds), limits.GPU_MOST)
+    return round(seconds)
 
 
 @spaces.GPU(duration=_asked)
@@ -104,9 +104,11 @@ class _Pickler(pickle.Pickler):
         self.names = {id(model): name for name, model in models.shared().items()}
 
     def persistent_id(self, obj: Any) -> str | None:
+        """The name of a model of the page; None for anything else, which is sent itself."""
         return self.names.get(id(obj))
 
     def reducer_override(self, obj: Any) -> Any:
+        """How what is sent is made again there: a function and its arguments; the usual way for all that is not named here."""
         if isinstance(obj, Tensor):
             return _tensor, (obj.detach().cpu().contiguous().numpy(),)
         if isinstance(obj, PLACED):
@@ -122,6 +124,7 @@ class _Pickler(pickle.Pickler):
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: str) -> Any:
+        """The model of that name in this process."""
         return models.shared()[pid]
 
 

@@ -105,8 +105,13 @@ def load_all() -> None:
 
 def shared() -> dict[str, object]:
     """The models that every process of the page has, by a name; see `load_all`."""
+    return _shared(generator())
+
+
+@functools.cache
+def _shared(model: Generator) -> dict[str, object]:
     bundled = {name: bundled_adapter(name) for name in layout_choices()[1:]}
-    own = {"generator": generator(), "encoder": find_encoder()[0], "editor": find_editor(), "parser": find_parser()}
+    own = {"generator": model, "encoder": find_encoder()[0], "editor": find_editor(), "parser": find_parser()}
     return {name: model for name, model in (own | bundled).items() if model is not None}
 
 
