@@ -107,11 +107,14 @@ def search_hub() -> Iterator[tuple[dict[str, Any], str]]:
     which = f"for {escape(Path(id).name)}" if named else "for any generator; each says for which, and is refused by others"
     count = f"{len(found)} layouts" if len(found) != 1 else "One layout"
     cards, said = [hub_card(adapter) for adapter in found], f"{count} on the Hub {which}."
+    if len(cards) > limits.LOOKED:
+        said += f" The first {limits.LOOKED} are shown with their classes."
     yield {"cards": cards}, said
     for card in cards[: limits.LOOKED]:
         try:
             fill_in(card)
-        except UnreachableError:  # nor can the others be looked into
+        except UnreachableError as error:  # nor can the others be looked into
+            yield {"cards": cards}, f"{said} {escape(str(error))}"
             return
         yield {"cards": cards}, said
 

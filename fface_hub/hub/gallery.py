@@ -14,7 +14,7 @@ from fface_hub.layouts import Layout
 from fface_hub.models import read_config
 from fface_hub.remote import download, hub_errors, listing
 from fface_hub.schema import check_arguments
-from fface_hub.sources import CONFIG_NAME, PREVIEW_NAME, Source, check_parts, check_token, is_bundled_name, is_hub_id, model_file
+from fface_hub.sources import CONFIG_NAME, PREVIEW_NAME, Source, check_token, is_bundled_name, is_hub_id, model_file
 
 ADAPTER_TAG = "fface-adapter"
 BASE = "base_model:"
@@ -72,10 +72,10 @@ class Look:
 
 def look_into(id: str, token: str | bool | None = None) -> Look:
     """Download config and preview picture, no weights, of the adapter `id` on the Hub; all as its author says it. Raises `ModelError`."""
-    source = Source(id, token=token)
     if not is_hub_id(id):
         raise ModelError(f"{id[:80]!r} is not a Hub id: write it as 'org/name'.")
-    check_parts(source)
+    check_token(token)
+    source = Source(id, token=token)
     found = listing(source)
     if (found.sizes.get(CONFIG_NAME) or 0) > MAX_LOOKED:
         raise ModelError(f"The config of '{id}' is larger than {MAX_LOOKED:,} bytes: it is not one of an adapter.")

@@ -119,9 +119,9 @@ found["steps"], (found["cards"], found["said"]) = len(steps), steps[-1]
 found["chosen"], _ = gallery.paint_with({"chosen": "a/odd"})
 found["classes"] = models.find_adapter("a/odd").layout.names
 limits.LOOKED = 1
-found["few"] = list(gallery.search_hub())[-1][0]
+found["few"], found["first"] = list(gallery.search_hub())[-1]
 fault(["GET", "/api/models/", "drop"])
-found["cut"] = len(list(gallery.search_hub()))
+found["cut"] = [told for _, told in gallery.search_hub()]
 models.GENERATOR_ID = "/a/folder"
 found["any"], found["other"] = next(gallery.search_hub())
 """
@@ -137,7 +137,9 @@ def test_the_hub_is_searched_as_anybody(hub: Hub, tmp_path: Path, monkeypatch: p
     assert [card["id"] for card in found["any"]["cards"]] == ["a/odd", "b/nose", "d/stale", "e/broken"]
     assert "for any generator" in found["other"]
 
-    assert found["steps"] == 1 + len(cards) and found["cut"] == 1  # each as it is looked into, none where the Hub is gone
+    assert found["steps"] == 1 + len(cards)  # each as it is looked into
+    assert len(found["cut"]) == 2 and "cannot be reached" in found["cut"][1]  # none where the Hub is gone
+    assert found["first"].endswith("for heads-triplane. The first 1 are shown with their classes.")
     odd, stale, broken = cards.values()
     score = "Its card says: mean IoU: 0.62 (Rendered heads, held-out identities, ten painted samples)"
     assert odd["facts"] == ["2 classes", score, "10 downloads, 2 likes", "Generator: heads-triplane"]
