@@ -56,7 +56,7 @@ def test_the_page_says_what_is_wrong_and_goes_on(tmp_path: Path) -> None:
             told(page, "Connection to the server was lost")
             shot(page, "killed")
         with served(lambda _: [sys.executable, "app.py"], tmp_path / "log", urlsplit(address).port or 0, FFACE_GENERATOR=tiny):
-            page.reload()
+            # Nobody reloads the page: it finds the server again by itself, and reloads itself while a test would.
             wait_status(page, "Face of seed 7")
             page.locator("[role=radio]").first.wait_for()
             stroke(page, (0.4, 0.5), (0.6, 0.6))
