@@ -207,6 +207,20 @@ def _invert(found: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def _encoder_views() -> str:
+    means = {bool(row["consistency"]): row for row in _results("encoder-views")["means"]}
+    both = (means[True], means[False])
+    return _table(
+        ("means over all yaws up to ±63°", "with the multi-view term", "without it"),
+        [
+            ("error of the geometry (mean face: 1)", [share(row["geometry"], 3) for row in both]),
+            ("difference from what is found in the front view", [share(row["disagreement"], 3) for row in both]),
+            ("mIoU of the labels from the front, base-15", [share(row["front_miou"], 3) for row in both]),
+            ("error of the camera", [f"{row['camera_error_degrees']:.1f}°" for row in both]),
+        ],
+    )
+
+
 LAYOUTS = ("nasal-wing-17", "eyes-19", "nose-19", "chin-20")
 BOUNDS = ("oracle", "fixed-layout")
 EDIT_COLUMNS = {
@@ -239,5 +253,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "edit": lambda: _edit(_results("edit")["methods"]),
     "edit-gpu": lambda: _edit(_results("edit-gpu")["methods"]),
     "invert": lambda: _invert(_results("invert")["methods"]),
+    "encoder-views": _encoder_views,
     "invert-original": lambda: _invert(_results("invert-original")["methods"]),
 }
