@@ -106,5 +106,17 @@ def share_freed_memory(heaps: int = 2) -> bool:
     return _mallopt(_M_ARENA_MAX, heaps)
 
 
+def return_freed_memory() -> bool:
+    """Give the system back what this process has freed; True if the C library can do that (glibc). It takes some milliseconds.
+
+    For processes that wait between works: otherwise they go on holding as much as the largest work needed.
+    """
+    return _is_glibc() and bool(ctypes.CDLL(None).malloc_trim(0))
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
+
+
 def _mallopt(name: int, value: int) -> bool:
-    return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).mallopt(name, value))
+    return _is_glibc() and bool(ctypes.CDLL(None).mallopt(name, value))

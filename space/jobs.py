@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.server_messages import ProcessCompletedMessage
 
 from fface_hub.errors import CancelledError
+from fface_hub.memory import return_freed_memory
 from fface_hub.progress import Step
 
 Result = TypeVar("Result")
@@ -36,6 +37,7 @@ class Job(Generic[Result]):
         except BaseException as error:  # handed to the waiting handler, which raises it again
             self._error = error
         self._steps.put(None)
+        return_freed_memory()
 
     def _report(self, step: Step) -> None:
         if self._cancel.is_set():

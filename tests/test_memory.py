@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fface_hub import memory
-from fface_hub.memory import keep_freed_memory, share_freed_memory
+from fface_hub.memory import keep_freed_memory, return_freed_memory, share_freed_memory
 
 COUNT_FAULTS = """
 import resource, torch
@@ -71,10 +71,29 @@ def test_threads_share_a_few_heaps() -> None:
     assert heaps(share=False) > 4 and heaps(share=True) == 2
 
 
+HOLD_THE_LAST = """
+from fface_hub.memory import return_freed_memory
+from tests.security.fuzz import memory
+several = [bytearray(2000) for _ in range(100_000)]
+full, last = memory("VmRSS"), several[-1]  # which lies above all others, so that they stay where they are
+del several
+freed, returned = memory("VmRSS"), return_freed_memory()
+print(full - freed, full - memory("VmRSS"), returned)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    """200 MB below a buffer that is still needed."""
+    out = subprocess.run([sys.executable, "-c", HOLD_THE_LAST], capture_output=True, text=True, check=True)
+    alone, asked, returned = out.stdout.split()
+    assert int(alone) < 20_000_000 and int(asked) > 180_000_000 and returned == "True"
+
+
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     assert keep_freed_memory() is False
-    assert not share_freed_memory()
+    assert not share_freed_memory() and not return_freed_memory()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ files and visitors who left are kept. What the process holds is written to FOLDE
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -21,6 +20,7 @@ import app
 from fface_hub.adapters.mixing import Mixing
 from fface_hub.adapters.plan import FitSettings
 from fface_hub.editing.edit import EditSettings
+from fface_hub.memory import return_freed_memory
 from space import fitting, handlers, limits, models, state, storage, views
 from space.jobs import JOBS
 from tests.security.fuzz import memory
@@ -41,7 +41,7 @@ def write_stats(folder: Path) -> None:
     """Bytes of memory as it is and `held` without what was freed, seconds of processor time, and how many there are of what."""
     rss = memory("VmRSS")
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    return_freed_memory()
     stats = {
         "pid": os.getpid(),
         "rss": rss,
