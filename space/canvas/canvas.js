@@ -118,7 +118,8 @@ function showCounts() {
   const counts = view.map.counts(sheet.classes.length), changed = view.map.changed();
   [...palette.children].forEach((row, id) => (row.lastChild.textContent = counts[id].toLocaleString("en")));
   const pixels = view.map.ids.length.toLocaleString("en");
-  find("[data-show=changed]").textContent = changed ? `${changed.toLocaleString("en")} of ${pixels} pixels are painted.` : "Nothing is painted yet.";
+  const painted = `${changed.toLocaleString("en")} of ${pixels} pixels ${changed === 1 ? "is" : "are"} painted.`;
+  find("[data-show=changed]").textContent = changed ? painted : "Nothing is painted yet.";
   find("[data-do=undo]").disabled = !view.map.done.length;
   find("[data-do=redo]").disabled = !view.map.undone.length;
   find("[data-do=clear]").disabled = !changed;
