@@ -9,8 +9,10 @@ import weakref
 from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from gradio.blocks import Block
 from gradio.state_holder import SessionState, StateHolder
 from torch import Tensor
 
@@ -163,12 +165,27 @@ class Session:
         return fresh_path(self.folder, self.name, suffix)
 
 
+class Controls(SessionState):
+    """gradio's copy of the controls for one visitor, in which a control keeps its number when it is updated.
+
+    Left alone, an updated one gets a new number, and with its next value it is kept under that, too: every edit would leave nine behind.
+    """
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        """Put `value` in the place of control `key`."""
+        if isinstance(value, Block):
+            value._id = key
+        super().__setitem__(key, value)
+
+
 class Memory(StateHolder):
     """gradio's memory of visitors, but what it has of one lives for `limits.STATE_LIFETIME` after anything that they did: left alone, after
     it was last written, which looking at a face does not do, nor making a layout."""
 
     def __getitem__(self, session_id: str) -> SessionState:
         """Everything about a visitor, who does something just now."""
+        if session_id not in self.session_data:
+            self.session_data[session_id] = Controls(self.blocks)
         found = super().__getitem__(session_id)
         for key, (lifetime, _) in tuple(found._state_ttl.items()):
             found._state_ttl[key] = lifetime, self.time_last_used[session_id]

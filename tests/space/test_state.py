@@ -83,6 +83,24 @@ def test_who_does_anything_is_remembered_from_then_on(monkeypatch: pytest.Monkey
         assert not things(holder)["alice"]
 
 
+def test_updates_leave_no_controls_behind() -> None:
+    """gradio alone keeps one for each update that a value follows."""
+    with gr.Blocks() as page:
+        shown, other = gr.HTML(), gr.Textbox()
+        page.load(lambda: None, None, [shown, other])
+    for kind, grows in ((StateHolder, True), (Memory, False)):
+        holder = kind()
+        holder.set_blocks(page)
+        state = holder["alice"]
+        for number in range(3):
+            for told in ([gr.skip(), "waits"], [f"face {number}", gr.skip()]):
+                asyncio.run(page.postprocess_data(page.fns[0], told, state))
+        assert (len(state.blocks_config.blocks) > len(page.blocks)) == grows
+        if not grows:
+            assert set(state.blocks_config.blocks) == set(state.config_values) == set(page.blocks)
+            assert state.config_values[shown._id]["props"]["value"] == "face 2" and state[shown._id]._id == shown._id
+
+
 @pytest.mark.parametrize("days", [1, -1])
 def test_a_clock_that_jumps_changes_nothing_about_that(memory: StateHolder, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
     class Jumped(datetime.datetime):
