@@ -251,6 +251,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "render-gpu": lambda: _render("-gpu"),
     "transfer": _transfer,
     "edit": lambda: _edit(_results("edit")["methods"]),
+    "edit-original": lambda: _edit(_results("edit-original")["methods"]),
     "edit-gpu": lambda: _edit(_results("edit-gpu")["methods"]),
     "invert": lambda: _invert(_results("invert")["methods"]),
     "encoder-views": _encoder_views,
