@@ -49,7 +49,7 @@ def _draw_panel(panel: Panel) -> Image.Image:
     picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     points = [point for line in panel.series.values() for point in line]
-    x_ticks = ticks(min(0.0, *(x for x, _ in points)), max(x for x, _ in points), 7)
+    x_ticks = ticks(min(0.0, *(x for x, _ in points)), max(x for x, _ in points), wanted=7)
     y_ticks = ticks(min([0.0] * panel.from_zero + [y for _, y in points]), max(y for _, y in points))
 
     def place(x: float, y: float) -> tuple[float, float]:
