@@ -63,7 +63,8 @@ def fit_layout(
     same, curve = (gr.skip(),) * 2, Curve(min(FOLDS, len(learnt)) + 1)
     whom = "which nobody has painted" if not watched.painted else "the first of them"
     begun = f"Fitting {escape(layout.name)} on {len(learnt)} faces. Below: what it sees in Face {watched.number + 1}, {whom}."
-    yield own, draft.strip(), begun, curve.value(), overlay(picture, watched.start.long(), layout, 0.0), *same
+    look = gr.Image(overlay(picture, watched.start.long(), layout, 0.0), visible=True)
+    yield own, draft.strip(), begun, gr.LinePlot(curve.value(), visible=True), look, *same  # pyright: ignore[reportArgumentType]
     try:
         with running(request, work, "fit") as job:
             for step in job:

@@ -89,9 +89,10 @@ def _fit_controls() -> SimpleNamespace:
         show_label=False,
         height=190,
         buttons=[],
+        visible=False,  # empty axes tell nothing
         elem_id="curve",
     )
-    look = gr.Image(show_label=False, format="png", interactive=False, height=260, buttons=[], elem_id="look")
+    look = gr.Image(show_label=False, format="png", interactive=False, height=260, buttons=[], visible=False, elem_id="look")
     scores = gr.HTML(elem_id="scores")
     return SimpleNamespace(fit=fit, stop_fit=stop_fit, told=told, curve=curve, look=look, scores=scores)
 
