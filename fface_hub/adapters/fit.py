@@ -101,7 +101,7 @@ class _Rendered:
         with torch.no_grad():
             scene = self.generator.scene(self.views.latents[views])
             origins, directions = self.views.rays(views, picks)
-        return render_rays(scene, origins, directions, self.sampling, adapter=adapter, color=False).logits
+        return render_rays(scene, origins, directions, self.sampling, adapter=adapter, color=False, exact=True).logits
 
 
 class _Judge:

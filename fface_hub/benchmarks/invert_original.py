@@ -116,7 +116,7 @@ def _pictures(
 ) -> tuple[Tensor, Tensor]:
     """The face and the photo on the rays of one step, `[1,3,side,side]` each."""
     uv, origins, directions = grid_rays(look.camera, settings.side, jitter)
-    rays = render_rays(generator.scene(latents), origins, directions, Sampling(settings.coarse, settings.fine, jitter))
+    rays = render_rays(generator.scene(latents), origins, directions, Sampling(settings.coarse, settings.fine, jitter), exact=True)
     # The photo at twice the rays across, as in our own steps: pixels that fall between the rays of one step are met by the next ones.
     both = rays.color[..., :3], look_up(look.target(min(2 * settings.side, look.image.shape[-1])), uv)
     ours, theirs = (x.transpose(1, 2).unflatten(2, (settings.side, settings.side)) for x in both)

@@ -134,7 +134,7 @@ def edit_reference(
             def losses_and_gradients() -> dict[str, Tensor]:
                 """The losses of this step, their gradients computed."""
                 optimiser.zero_grad(set_to_none=True)
-                found = render_rays(generator.scene(face.offset(delta)), *rays, sampling, adapter)  # noqa: B023
+                found = render_rays(generator.scene(face.offset(delta)), *rays, sampling, adapter, exact=True)  # noqa: B023
                 losses = goal.losses(found, settings.overlap_weight)
                 check_finite(losses["loss"].detach(), "The edit", latents)  # noqa: B023
                 losses["loss"].backward()

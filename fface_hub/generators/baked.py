@@ -5,6 +5,8 @@ Exact up to rounding: its slow twin is the scene itself.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -27,9 +29,13 @@ class TriplaneField(Field):
     ) -> None:
         self.decoder, self.bounds = decoder, bounds
         self.geometry = PlaneTable(planes, axes)
-        self.appearance: PlaneTable | None = None
-        if statistics is not None:
-            self.appearance = PlaneTable(statistics.give_back(planes), axes)
+        self._planes, self._axes, self._statistics = planes, axes, statistics
+
+    @cached_property
+    @torch.no_grad()
+    def appearance(self) -> PlaneTable | None:
+        """The second table, made when a colour is first asked for."""
+        return None if self._statistics is None else PlaneTable(self._statistics.give_back(self._planes), self._axes)
 
     def density(self, points: Tensor, face: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `Field.density`."""

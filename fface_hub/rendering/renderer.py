@@ -24,6 +24,7 @@ from fface_hub.rendering.compositing import (
 )
 from fface_hub.rendering.fast import render_face
 from fface_hub.rendering.sampling import Sampling, importance, stratified
+from fface_hub.rendering.sparse import render_sparse
 
 # Rays rendered at once. A CPU works fastest on buffers that stay in its cache and are not handed back to the system each time.
 CHUNKS = {"cpu": 1024}
@@ -36,23 +37,28 @@ def render_rays(
     sampling: Sampling | None = None,
     adapter: Relabel | None = None,
     color: bool = True,
+    exact: bool = False,
 ) -> RayOutputs:
     """Render rays `origins`, `directions [B,R,3]` (unit), differentiably, in parts if they would take more than `memory.ray_memory()`.
 
-    `adapter` replaces the scene's logits by its own and touches nothing else; without `color` the colour branch is not computed.
+    `adapter` replaces the scene's logits by its own and touches nothing else; without `color` the colour branch is not computed. Where
+    gradients are wanted of one face that has a `Field`, on a CPU, samples that hardly show are left out (`rendering.sparse`), unless
+    `exact`.
     """
     sampling, gradients = sampling or Sampling(), torch.is_grad_enabled()
-    count = origins.shape[1]
+    count, sparse = origins.shape[1], gradients and not exact and scene.batch == 1 and scene.rule == "midpoint"
+    field = scene.field() if sparse and scene.device.type == "cpu" else None
+    render_part = _render_rays if field is None else functools.partial(render_sparse, field)
     step = rays_at_once(count, bytes_per_ray(scene, sampling, gradients))
     if step == count:
-        return _render_rays(scene, origins, directions, sampling, adapter, color)
+        return render_part(scene, origins, directions, sampling, adapter, color)
     sampling, parts = sampling.drawn(directions), []
     for start in range(0, count, step):
         window = slice(start, start + step)
         arguments = (scene, origins[:, window], directions[:, window], sampling.part(window), adapter, color)
         # What a part keeps for its gradients is computed anew when they are wanted (Chen et al. 2016, "Sublinear Memory Cost").
-        once_more = functools.partial(checkpoint, _render_rays, use_reentrant=False, preserve_rng_state=False)
-        parts.append(once_more(*arguments) if gradients else _render_rays(*arguments))
+        once_more = functools.partial(checkpoint, render_part, use_reentrant=False, preserve_rng_state=False)
+        parts.append(once_more(*arguments) if gradients else render_part(*arguments))
     return RayOutputs.cat(parts, dim=1)
 
 

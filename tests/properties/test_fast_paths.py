@@ -9,7 +9,7 @@ from hypothesis.strategies import floats, integers, sampled_from
 from torch import Tensor
 
 from fface_hub.cameras import look_at
-from fface_hub.generators.base import GeometrySamples, Rule, Scene
+from fface_hub.generators.base import Field, GeometrySamples, Rule, Scene
 from fface_hub.generators.decoders import DisentangledDecoder
 from fface_hub.generators.lookup import look_up, look_up_slow
 from fface_hub.generators.planes import normalise_planes, normalise_planes_slow
@@ -133,3 +133,43 @@ def orders_agree(seed: int, batch: int, rule: Rule, coarse: int, fine: int) -> N
 def test_unsorted_samples(examples: int) -> None:
     rules = sampled_from(["midpoint", "left", "alpha"])
     hold(orders_agree, examples, seed=SEEDS, batch=SIZES, rule=rules, coarse=integers(4, 20), fine=integers(0, 20))
+
+
+class OpenWaves(Waves, Field):
+    """The same as a field, which must know the density alone; longer waves, that take gradients."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, 1, "midpoint")
+        self.waves = (self.waves / 4).requires_grad_()
+
+    def field(self) -> Field:
+        return self
+
+    def density(self, points: Tensor, face: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return 30 * self.values(points[None, :, None])[0, :, 0, 0], (points,)
+
+    def labels(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        raise AssertionError("labels are asked with gradients")
+
+
+def few_samples_agree(seed: int, coarse: int, fine: int, jitter: bool) -> None:
+    """Values, and gradients to the scene and to the camera, where what hardly shows is left out."""
+    found = []
+    for exact in (True, False):
+        scene = OpenWaves(seed)
+        origins, directions = (value.requires_grad_() for value in look_at(10.0).rays(5))
+        seen = render_rays(scene, origins, directions, Sampling(coarse, fine, rng(seed) if jitter else None), exact=exact)
+        # Where next to nothing shows, a depth is the quotient of two sums that are next to nothing.
+        outputs = (seen.color, seen.logits, seen.depth * seen.opacity, seen.opacity)
+        loss = sum(((torch.randn(x.shape, generator=rng(seed + 1)) * x).sum() for x in outputs), torch.zeros(()))
+        found.append((outputs, torch.autograd.grad(loss, (scene.waves, origins, directions))))
+    for slow, fast in zip(*(values for values, _ in found), strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-3)
+    for slow, fast in zip(*(slopes for _, slopes in found), strict=True):
+        assert float((fast - slow).norm()) <= 5e-3 * float(slow.norm())
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_samples_that_show(examples: int) -> None:
+    sizes = {"coarse": integers(4, 20), "fine": integers(0, 20)}
+    hold(few_samples_agree, examples, seed=SEEDS, jitter=sampled_from([False, True]), **sizes)
