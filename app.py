@@ -19,6 +19,7 @@ from fface_hub.compute import VARIABLES
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.memory import share_freed_memory
 from space import limits, models
+from space.jobs import keep_giving_memory_back
 from space.page import CSS_FILE, build
 from space.state import Memory
 from space.theme import HEAD, theme
@@ -33,6 +34,7 @@ def launch() -> None:
     """Serve the page until the process is told to end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so that files are tidied up
     share_freed_memory()
+    keep_giving_memory_back()
     _say_where()
     storage.Broom(storage.folder("uploads"), limits.FILE_LIFETIME).keep_sweeping(limits.SWEEP_EVERY)
     page.queue(default_concurrency_limit=limits.AT_ONCE, max_size=limits.QUEUE).launch(

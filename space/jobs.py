@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -17,6 +18,24 @@ from fface_hub.memory import return_freed_memory
 from fface_hub.progress import Step
 
 Result = TypeVar("Result")
+
+PAUSE = 1.0
+"""Seconds after some work has ended in which it is shown, and what was there before it is let go."""
+_ENDED = threading.Event()
+"""Some work has ended, and memory was not given back since."""
+
+
+def keep_giving_memory_back() -> None:
+    """From now on give the system back what is freed after each work, once for all works that end within `PAUSE`."""
+
+    def give() -> None:
+        while True:
+            _ENDED.wait()
+            time.sleep(PAUSE)
+            _ENDED.clear()
+            return_freed_memory()
+
+    threading.Thread(target=give, daemon=True, name="memory").start()
 
 
 class Job(Generic[Result]):
@@ -37,7 +56,7 @@ class Job(Generic[Result]):
         except BaseException as error:  # handed to the waiting handler, which raises it again
             self._error = error
         self._steps.put(None)
-        return_freed_memory()
+        _ENDED.set()
 
     def _report(self, step: Step) -> None:
         if self._cancel.is_set():

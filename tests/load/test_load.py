@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from space import limits
-from tests.load.visitors import Visitor, measure, page, stats, together
+from tests.load.visitors import Visitor, at_rest, measure, page, together
 
 USERS, ROUNDS = 4, 2
 
@@ -18,9 +18,9 @@ def test_visitors_at_once_see_what_each_would_see_alone(tmp_path: Path) -> None:
         alone = [visitor.round()[0] for visitor in visitors]
         assert len({str(shown) for shown in alone}) == USERS  # or a mix-up could not be seen
         together(visitors, alone, lambda done: done < 1)  # what works at once takes more memory than what works alone, for good
-        before = stats(tmp_path)
+        before = at_rest(tmp_path)
         load = together(visitors, alone, lambda done: done < ROUNDS)
-        after = stats(tmp_path)
+        after = at_rest(tmp_path)
     print(load.summary(), before, after)
     assert load.errors == [] and load.rounds == USERS * ROUNDS and load.different == []
     assert load.place > 0  # two edits at a time: somebody waited, and was told their place

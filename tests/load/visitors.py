@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from gradio_client import Client
 
+from space import jobs
 from space.models import OWN_LAYOUT
 from tests.browser import served
 from tests.space.lender import Lender
@@ -56,6 +57,12 @@ def stats(folder: Path) -> dict[str, Any]:
         assert time.monotonic() < deadline, "the page does not answer"
         time.sleep(0.05)
     return json.loads(file.read_text())
+
+
+def at_rest(folder: Path) -> dict[str, Any]:
+    """The same when what the last works freed has gone back to the system."""
+    time.sleep(jobs.PAUSE + 1)
+    return stats(folder)
 
 
 class Visitor:
@@ -181,9 +188,9 @@ def measure(generator: str, minutes: float, users: list[int], folder: Path) -> d
             return together(visitors[:count], alone, lambda _: time.monotonic() < end)
 
         meet(max(users), 12 * minutes)
-        before = stats(folder)
+        before = at_rest(folder)
         loads = [meet(count, 60 * minutes).summary() for count in users]
-        return {"loads": loads, "before": before, "after": stats(folder)}
+        return {"loads": loads, "before": before, "after": at_rest(folder)}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from fface_hub.errors import CancelledError, OptimisationError
 from fface_hub.progress import Step
+from space import jobs
 from space.jobs import JOBS, Job, running, stop_all
 
 Report = Callable[[Step], None]
@@ -45,6 +47,21 @@ def test_cancel_stops_at_the_next_step() -> None:
     assert list(job) == []
     with pytest.raises(CancelledError, match="as it was before"):
         job.result()
+
+
+def test_memory_is_given_back_once_after_works_that_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: queue.Queue[float] = queue.Queue()
+    monkeypatch.setattr(jobs, "PAUSE", 0.3)
+    monkeypatch.setattr(jobs, "return_freed_memory", lambda: given.put(time.monotonic()))
+    jobs.keep_giving_memory_back()
+    for _ in range(3):
+        Job(lambda report: None).result()
+    ended = time.monotonic()
+    assert 0.2 < given.get(timeout=5) - ended < 3  # not before what the work replaced is let go
+    with pytest.raises(queue.Empty):
+        given.get(timeout=0.6)
+    Job(lambda report: None).result()
+    given.get(timeout=5)
 
 
 def test_leaving_the_loop_early_cancels() -> None:
