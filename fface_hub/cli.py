@@ -201,8 +201,8 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
         description="Measure a generator, and print the figures. Most do it on rendered heads and need the heads extra; adapt-speed, "
         "adapt-layers and render do not. A run of adapt, edit or invert that was stopped goes on from FILE.progress.jsonl beside its "
         "--json, one of encoder-views from the folder FILE.progress; delete that to begin anew. What takes minutes for each face runs on "
-        "the first ones only: in edit on a CPU original and original-no-overlap on six pairs, in invert original, original-posed and "
-        "pivotal on two heads.",
+        "the first ones only: in edit on a CPU original and original-no-overlap on six pairs, in invert original and original-posed on two "
+        "heads.",
     )
     parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(sorted(BENCHMARKS))}")
     parser.add_argument("--generator", metavar="ID", help=MEASURED)

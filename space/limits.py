@@ -36,7 +36,7 @@ QUEUE = 32
 """Visitors' wishes that may wait; who comes then is asked to try again."""
 
 # ── seconds of a GPU that is lent for a call (ZeroGPU; nothing is counted elsewhere) ──
-GPU_START, GPU_STEP, GPU_PICTURE, GPU_MESH, GPU_FIT = 20.0, 0.5, 1.5, 20.0, 60.0
+GPU_START, GPU_STEP, GPU_PICTURE, GPU_MESH, GPU_FIT = 20.0, 0.3, 1.5, 20.0, 60.0
 """What work asks for: for its beginning, a step of an inversion or an edit, a picture of a film, a mesh, and the fits of a layout."""
 
 # ── how long anything is remembered, in seconds ──

@@ -26,7 +26,7 @@ LEVERS = ("no-distillation", "no-overlap", "no-balance", "cold-start", "view-dir
 """What it compares if asked: `full` without one of the things that make it better than FFaceNeRF's way."""
 EDIT_METHODS = ("no-edit", "original", "original-no-overlap", "ours-preview", "ours-converged", "ours-no-overlap", "ours-no-keep", "oracle")
 """What the benchmark edit compares."""
-INVERT_METHODS = ("original", "original-posed", "pivotal", "encoder", "ours", "ours-60s")
+INVERT_METHODS = ("original", "original-posed", "pivotal", "encoder", "ours", "ours-60s", "oracle")
 """What the benchmark invert compares."""
 RENDER_SIZES = ("full", "demo")
 """What the benchmark render measures: models of the official sizes, or the generator as it is."""

@@ -43,7 +43,7 @@ from fface_hub.trunks import PARSER
 PHOTO_YAWS = (0.0, 20.0, -20.0, 40.0, -40.0)
 """One of them is drawn for each head."""
 SIDES = (-60.0, -30.0, 30.0, 60.0)
-FEW = ("original", "original-posed", "pivotal")
+FEW = ("original", "original-posed")
 """Methods that run on the first few heads only: they take many minutes each."""
 MERGED = {"hair": 1, "hat": 1, "cloth": 3, "necklace": 3, "background": 0}
 """Four classes, those of SemFaceEdit's figure: background 0, hair 1, face 2 (all that is not named) and clothes 3."""
@@ -60,7 +60,7 @@ class Plan:
     first: int = HELD_OUT_SEED
     resolution: int = 128
     settings: InvertSettings = field(default_factory=InvertSettings)
-    longer: InvertSettings = field(default_factory=InvertSettings.longer)
+    longer: InvertSettings = field(default_factory=lambda: InvertSettings.longer(w_steps=280, free_steps=120))
     pivotal: InvertSettings = field(default_factory=InvertSettings.pivotal)
     original: OriginalSettings = field(default_factory=OriginalSettings)
 
@@ -70,9 +70,9 @@ class Plan:
             raise ModelError(f"There is no method '{unknown[0][:40]}': choose among {', '.join(INVERT_METHODS)}.")
 
     def settings_of(self, method: str) -> InvertSettings | OriginalSettings:
-        """How a method inverts; the encoder, which takes no steps, goes with ours."""
-        ours = {"encoder": self.settings, "ours": self.settings, "ours-60s": self.longer, "pivotal": self.pivotal}
-        return ours.get(method, self.original)
+        """How a method inverts; encoder and oracle, which take no steps, go with ours."""
+        other = {"ours-60s": self.longer, "pivotal": self.pivotal}
+        return self.original if method in FEW else other.get(method, self.settings)
 
     def runs(self) -> list[tuple[int, str]]:
         """Seed and method, head by head."""
@@ -119,7 +119,8 @@ def run(
     does not stretch), `steps`, `camera_error_degrees` (angle between the rotations of the true camera and of the one found), and of
     `input_*` (from the camera that was found), `front_*` (yaw 0) and `side_*` (±30°, ±60°): `psnr`, `psnr_head` (over the true head),
     `ssim`, `lpips`, `miou` (base-15), `miou_merged` (hair, face, clothes, background) and `depth_error` (world units, where both see the
-    head). `compared`: the same over the heads that all methods ran.
+    head). `compared`: the same over the heads that all methods ran. "oracle" is the generator at the true latents, seen by the true camera:
+    what it can show of a head that it never saw.
 
     `encoder` None is the bundled one, if it is the generator's; `note` says so, and which trunk LPIPS has. Finished rows are kept in
     `progress_file` and not made again. Raises `ModelError` for a generator that was not trained on rendered heads.
@@ -204,7 +205,7 @@ class _Bench:
             self.seed, self.sights = seed, draw_sights(self.source, seed, (photo_yaw(seed), 0.0, *SIDES), self.plan.resolution)
         photo = self.sights[0]
         start = time.process_time()
-        found, steps = self.inverted(method, photo, report)
+        found, steps = self.inverted(method, photo, seed, report)
         busy = time.process_time() - start
         sights = [Sight(found.camera.to("cpu"), photo.image, photo.labels, photo.depth), *self.sights[1:]]
         scene, each = found.scene(), []
@@ -215,13 +216,15 @@ class _Bench:
         error = rotation_error(found.camera.to("cpu"), photo.camera)
         return {"seconds": found.seconds, "cpu_seconds": busy, "steps": steps, "camera_error_degrees": error, **means}
 
-    def inverted(self, method: str, photo: Sight, report: Callable[[Mapping[str, float]], None]) -> tuple[Inversion, int]:
-        """The photo inverted by a method, and in how many steps."""
+    def inverted(self, method: str, photo: Sight, seed: int, report: Callable[[Mapping[str, float]], None]) -> tuple[Inversion, int]:
+        """The photo of head `seed` inverted by a method, and in how many steps."""
         image, plan, generator = photo.image.to(self.device), self.plan, self.generator
 
         def tell(step: Step) -> None:
             report({"step": step.index, **step.losses})
 
+        if method == "oracle":
+            return Inversion(head_latents(self.source, generator, [seed]), photo.camera.to(self.device), generator), 0
         if method == "encoder":
             start = time.perf_counter()
             with torch.no_grad():
@@ -238,7 +241,7 @@ class _Bench:
         """What was run."""
         plan = self.plan
         full_size = None
-        if set(FEW[:2]) & set(plan.methods):
+        if set(FEW) & set(plan.methods):
             sight = draw_sights(self.source, plan.first, [photo_yaw(plan.first)], plan.resolution)[0]
             camera = self.generator.default_camera.to(self.device)
             full_size = full_size_seconds(self.generator, sight.image.to(self.device), camera, self.perceptual)

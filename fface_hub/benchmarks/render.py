@@ -30,11 +30,14 @@ from fface_hub.generators.superres import native
 from fface_hub.generators.triplane import TriplaneGenerator, TriplaneScene
 from fface_hub.latents import Latents
 from fface_hub.metrics import psnr
-from fface_hub.progress import Callback, Step
+from fface_hub.progress import Callback, Step, frozen
 from fface_hub.rendering.reference import WrittenScene, render_reference
-from fface_hub.rendering.renderer import render
+from fface_hub.rendering.renderer import render, render_rays
+from fface_hub.rendering.sampling import Sampling
 
 RESOLUTION = 128
+STEP = 32, 24, 24
+"""Rays along a side, coarse and fine samples of a step of an inversion."""
 YAWS = (-20.0, 20.0, 0.0, -30.0, 10.0)
 """Views that are timed, in degrees; one more comes before them, to warm up."""
 
@@ -64,8 +67,8 @@ def run(
     super-resolution of the fast way, whose planes are known. `agreement_db`: PSNR of the fast pictures, raw and super-resolved, against the
     reference with the same samples. `label_agreement`: share of equal labels. `stages`: median seconds, for each of the `cases`; what is
     baked is paid for once a scene. `peak_memory_mb` of the process. All in float32; `bfloat16` is the frame with super-resolution in it, as
-    `--dtype bfloat16` has it, if the hardware does. `full` is the config of full size, the official one if None. `ModelError` for a
-    `generator` that full size cannot be made of.
+    `--dtype bfloat16` has it, if the hardware does. `step`, of "demo" on a CPU: see `_step`. `full` is the config of full size, the
+    official one if None. `ModelError` for a `generator` that full size cannot be made of.
     """
     generators = {"demo": _own} if size == "demo" else {"random": _random, "resampled": _resampled}
     total = len(generators) * (len(yaws) + 1)
@@ -86,6 +89,7 @@ def run(
         "bfloat16": _worst(half) if half[0] else None,
         "stages": {name: case.pop("stages") for name, case in cases.items()},
         "cases": cases,
+        "step": _step(generator, yaws) if size == "demo" and device.type == "cpu" else None,
         "peak_memory_mb": peak_memory_mb(device),
         "device": device.type,
         "threads": torch.get_num_threads(),
@@ -146,6 +150,33 @@ def _measure(subject: Subject, yaws: tuple[float, ...], resolution: int, report:
         "bfloat16": half,
         "stages": {name: median(values) for name, values in seconds.items()},
     }
+
+
+def _step(generator: TriplaneGenerator, yaws: tuple[float, ...]) -> dict[str, float]:
+    """A step of an inversion, from latents and camera to their gradients, with all samples and with those that show, by turns on views at
+    `yaws`: median seconds, median `ratio`, and the least cosine `gradient_cosine` of the angle between the gradients of the latents."""
+    side, coarse, fine = STEP
+    known, sampling = generator.sample(1, seed=0), Sampling(coarse, fine)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    cosines = []
+
+    def slope(yaw: float, exact: bool) -> Tensor:
+        """The gradient of the latents; the time it took is noted."""
+        start = time.perf_counter()
+        rows = known.geometry.clone().requires_grad_()
+        origins, directions = (values.requires_grad_() for values in _camera(generator, yaw).rays(side))
+        seen = render_rays(generator.scene(known.offset(rows - known.geometry)), origins, directions, sampling, exact=exact)
+        (seen.color.square().mean() + seen.logits.softmax(-1).square().mean()).backward()
+        times[exact].append(time.perf_counter() - start)
+        assert rows.grad is not None
+        return rows.grad.flatten()
+
+    with frozen(generator):
+        for yaw in (yaws[0], *yaws):
+            cosines.append(float(F.cosine_similarity(slope(yaw, True), slope(yaw, False), dim=0)))
+    slow, fast = (times[exact][1:] for exact in (True, False))
+    ratio = median(a / b for a, b in zip(slow, fast, strict=True))
+    return {"exact_seconds": median(slow), "seconds": median(fast), "ratio": ratio, "gradient_cosine": min(cosines)}
 
 
 def _camera(generator: TriplaneGenerator, yaw: float) -> Camera:

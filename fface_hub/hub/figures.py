@@ -240,6 +240,7 @@ INVERT_COLUMNS = {
     "pivotal": "pivotal tuning",
     "ours": "`invert`",
     "ours-60s": "`invert`, 60 s",
+    "oracle": "oracle",
 }
 TABLES: dict[str, Callable[[], str]] = {
     "fidelity": _fidelity,
@@ -254,6 +255,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "edit-original": lambda: _edit(_results("edit-original")["methods"]),
     "edit-gpu": lambda: _edit(_results("edit-gpu")["methods"]),
     "invert": lambda: _invert(_results("invert")["methods"]),
+    "invert-pivotal": lambda: _invert(_results("invert-pivotal")["methods"]),
     "encoder-views": _encoder_views,
     "invert-original": lambda: _invert(_results("invert-original")["methods"]),
 }

@@ -20,7 +20,7 @@ from fface_hub.rendering.sampling import Sampling
 
 @dataclass(frozen=True)
 class InvertSettings:
-    """How to invert. The defaults take less than 20 seconds on two cores with the bundled generator and its encoder.
+    """How to invert. The defaults take less than 10 seconds on two cores with the bundled generator and its encoder.
 
     A photo is compared at `resolution`² pixels through `rays` rays per step (a square number), `coarse` + `fine` samples each. Three
     stages: `w_steps` in the generator's own latents, `free_steps` with every style row free (W+), and `tuning_steps` of a `tuning`:
@@ -48,7 +48,7 @@ class InvertSettings:
     hold: float = 3.0
     detail: int = 128
     texels: int = 192
-    plain: float = 0.25
+    plain: float = 0.5
     smooth: float = 0.25
     unseen: float = 2.0
     backdrop: bool = True

@@ -99,16 +99,18 @@ def test_slow_methods_run_on_few_heads() -> None:
 def test_all_methods_are_measured_and_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, told, progress = generator(), [], tmp_path / "f.json.progress.jsonl"
     figures = run(model, told.append, PLAN, progress, Balls(), Answer(model))
-    assert list(figures["methods"]) == list(INVERT_METHODS) and [row["heads"] for row in figures["methods"].values()] == [1, 1, 1, 2, 2, 2]
+    assert list(figures["methods"]) == list(INVERT_METHODS)
+    assert [row["heads"] for row in figures["methods"].values()] == [1, 1, 2, 2, 2, 2, 2]
     names = {f"{part}_{name}" for part in ("input", "front", "side") for name in
              ("psnr", "psnr_head", "ssim", "lpips", "miou", "miou_merged", "depth_error")}  # fmt: skip
     for method, row in figures["methods"].items():
         assert names | {"seconds", "cpu_seconds", "steps", "camera_error_degrees", "heads"} == set(row), method
-        assert row["seconds"] > 0 and all(isinstance(row[name], float) for name in names if "depth" not in name)
+        assert row["seconds"] > 0 or method == "oracle", method
+        assert all(isinstance(row[name], float) for name in names if "depth" not in name)
     assert figures["methods"]["original-posed"]["camera_error_degrees"] < 0.1
     assert figures["methods"]["ours"]["steps"] == 5 and figures["methods"]["original"]["steps"] == 4
     assert figures["original_full_size_seconds"] > 0 and figures["lpips_trunk"] == "heads-parser"
-    assert told[-1].index == told[-1].total == 9
+    assert told[-1].index == told[-1].total == 12
     assert json.loads(json.dumps(figures)) == figures
 
     def never(*arguments: object) -> Any:

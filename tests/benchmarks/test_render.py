@@ -34,6 +34,9 @@ def test_the_generator_as_it_is() -> None:
     assert figures["agreement_db"] > 60 and figures["label_agreement"] > 0.99
     assert figures["bfloat16"] is None, "nothing is super-resolved here"
     assert seen == pytest.approx([1 / 3, 2 / 3, 1])
+    step = figures["step"]
+    assert step["gradient_cosine"] > 0.999 and step["seconds"] > 0
+    assert step["ratio"] == pytest.approx(step["exact_seconds"] / step["seconds"], rel=1)
     json.dumps(figures)
 
 
@@ -44,7 +47,7 @@ def test_both_scenes_of_full_size_and_the_worse_counts() -> None:
     assert set(figures["cases"]) == {"random", "resampled"} == set(figures["stages"])
     for name in ("volume_ratio", "frame_ratio", "agreement_db", "label_agreement"):
         assert figures[name] == min(case[name] for case in figures["cases"].values())
-    assert figures["agreement_db"] > 60
+    assert figures["agreement_db"] > 60 and figures["step"] is None
 
 
 def test_a_fast_way_that_is_wrong_shows(monkeypatch: pytest.MonkeyPatch) -> None:
