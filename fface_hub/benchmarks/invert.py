@@ -60,7 +60,7 @@ class Plan:
     first: int = HELD_OUT_SEED
     resolution: int = 128
     settings: InvertSettings = field(default_factory=InvertSettings)
-    longer: InvertSettings = field(default_factory=lambda: InvertSettings.longer(w_steps=280, free_steps=120))
+    longer: InvertSettings = field(default_factory=lambda: InvertSettings.longer(rays=2304, w_steps=180, free_steps=90))
     pivotal: InvertSettings = field(default_factory=InvertSettings.pivotal)
     original: OriginalSettings = field(default_factory=OriginalSettings)
 

@@ -34,7 +34,7 @@ class InvertSettings:
     """
 
     resolution: int = 64
-    rays: int = 1024
+    rays: int = 2304
     coarse: int = 24
     fine: int = 24
     w_steps: int = 30
@@ -64,13 +64,13 @@ class InvertSettings:
 
     @classmethod
     def longer(cls, **changes: Any) -> InvertSettings:
-        """Three times as long, by smaller steps: for a closer likeness, or without an encoder."""
-        return replace(cls(w_steps=100, free_steps=60, learning_rate=0.06, tuning_steps=40), **changes)
+        """Many smaller steps of fewer rays, which take twice as long: without an encoder."""
+        return replace(cls(rays=1024, w_steps=100, free_steps=60, learning_rate=0.06, tuning_steps=40), **changes)
 
     @classmethod
     def pivotal(cls, **changes: Any) -> InvertSettings:
         """The slow and plain way: many steps from wherever it starts, then pivotal tuning of the weights (Roich et al. 2021)."""
-        return replace(cls(w_steps=120, free_steps=100, learning_rate=0.06, tuning="weights", tuning_steps=160), **changes)
+        return replace(cls(rays=1024, w_steps=120, free_steps=100, learning_rate=0.06, tuning="weights", tuning_steps=160), **changes)
 
     @property
     def total(self) -> int:
