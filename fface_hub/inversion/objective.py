@@ -64,7 +64,7 @@ class InvertSettings:
 
     @classmethod
     def longer(cls, **changes: Any) -> InvertSettings:
-        """Many smaller steps of fewer rays, which take twice as long: without an encoder."""
+        """For a start from the mean face: many smaller steps of fewer rays, which take twice as long."""
         return replace(cls(rays=1024, w_steps=100, free_steps=60, learning_rate=0.06, tuning_steps=40), **changes)
 
     @classmethod
