@@ -121,7 +121,7 @@ def _measure(subject: Subject, yaws: tuple[float, ...], resolution: int, report:
         return view if network is None or scene.row is None else view.with_image(network(view.raw, scene.row))
 
     known = subject.scene(generator.scene(subject.latents))
-    timed("fast.baking", known.field)
+    timed("fast.baking", lambda: _bake(known))
     decibels: dict[str, list[float]] = {"all": [], "half": []}
     labels: list[float] = []
     for index, yaw in enumerate((yaws[0], *yaws)):
@@ -177,6 +177,13 @@ def _step(generator: TriplaneGenerator, yaws: tuple[float, ...]) -> dict[str, fl
     slow, fast = (times[exact][1:] for exact in (True, False))
     ratio = median(a / b for a, b in zip(slow, fast, strict=True))
     return {"exact_seconds": median(slow), "seconds": median(fast), "ratio": ratio, "gradient_cosine": min(cosines)}
+
+
+def _bake(scene: TriplaneScene) -> None:
+    """Make the field of a `scene`, and its table of colours, which would wait until one is asked for."""
+    field = scene.field()
+    if field is not None:
+        _ = field.appearance
 
 
 def _camera(generator: TriplaneGenerator, yaw: float) -> Camera:

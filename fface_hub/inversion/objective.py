@@ -20,7 +20,7 @@ from fface_hub.rendering.sampling import Sampling
 
 @dataclass(frozen=True)
 class InvertSettings:
-    """How to invert. The defaults take less than 10 seconds on two cores with the bundled generator and its encoder.
+    """How to invert. The defaults take about ten seconds on two cores with the bundled generator and its encoder.
 
     A photo is compared at `resolution`² pixels through `rays` rays per step (a square number), `coarse` + `fine` samples each. Three
     stages: `w_steps` in the generator's own latents, `free_steps` with every style row free (W+), and `tuning_steps` of a `tuning`:

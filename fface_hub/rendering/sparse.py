@@ -1,6 +1,6 @@
 """Rays with gradients, of which only what shows is computed: the fast twin of `renderer.render_rays` for scenes that offer a `Field`.
 
-A step of an edit or an inversion looks at a thousand rays of 48 samples, of which a few lie in the surface. All are looked at by the field,
+A step of an edit or an inversion looks at some thousand rays of 48 samples, of which about a quarter show. All are looked at by the field,
 without gradients: that tells where the fine ones go and what each weighs. Those that weigh more than `SLIGHT` are then computed with
 gradients; the density of the others stands, and neither their labels nor their colours are asked for.
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from fface_hub.generators.base import Field, Scene
-from fface_hub.rendering.compositing import RayOutputs, Relabel, composite_depth, one_hot_background, sample_weights, weights_between
+from fface_hub.rendering.compositing import RayOutputs, Relabel, composite_depth, one_hot_background, sample_weights
+from fface_hub.rendering.fast import Tile
 from fface_hub.rendering.sampling import Sampling, importance, stratified
 
 SLIGHT = 1e-5
@@ -60,15 +61,10 @@ def render_sparse(
 @torch.no_grad()
 def _probe(scene: Scene, field: Field, origins: Tensor, directions: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Sorted depths of all samples of the rays, coarse and fine, and their raw densities, both `[R,S]`."""
-
-    def look(depths: Tensor) -> Tensor:
-        points = origins[:, None] + depths[..., None] * directions[:, None]
-        return field.density(points.flatten(0, 1), 0)[0].reshape(depths.shape)
-
-    depths = stratified(scene.near, scene.far, directions[None], sampling)[0]
-    density = look(depths)
+    tile = Tile(field, scene, 0, origins, directions)
+    coarse = tile.look(stratified(scene.near, scene.far, directions[None], sampling)[0])
     if sampling.fine == 0:
-        return depths, density
-    fine = importance(depths[None], weights_between(density, depths, scene.rule)[None], sampling)[0]
-    depths, order = torch.cat([depths, fine], dim=1).sort(dim=1, stable=True)
-    return depths, torch.cat([density, look(fine)], dim=1).gather(1, order)
+        return coarse.depths, coarse.density
+    fine = tile.look(importance(coarse.depths[None], tile.between(coarse)[None], sampling)[0])
+    depths, order = torch.cat([coarse.depths, fine.depths], dim=1).sort(dim=1, stable=True)
+    return depths, torch.cat([coarse.density, fine.density], dim=1).gather(1, order)
