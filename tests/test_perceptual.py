@@ -22,8 +22,9 @@ from fface_hub.trunks import ParserNet, Vgg16
 
 PACKAGE = """
 import sys, torch
+from torch import library as operators
 # torchvision asks for two operators of its own when it is imported, which its wheel does not bring for this torch.
-library = torch.library.Library("torchvision", "DEF")
+library = operators.Library("torchvision", "DEF")
 library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 from lpips import LPIPS
