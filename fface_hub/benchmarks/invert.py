@@ -60,7 +60,7 @@ class Plan:
     first: int = HELD_OUT_SEED
     resolution: int = 128
     settings: InvertSettings = field(default_factory=InvertSettings)
-    longer: InvertSettings = field(default_factory=lambda: InvertSettings.longer(rays=2304, w_steps=180, free_steps=90))
+    longer: InvertSettings = field(default_factory=lambda: InvertSettings.longer(rays=2304, w_steps=140, free_steps=70))
     pivotal: InvertSettings = field(default_factory=InvertSettings.pivotal)
     original: OriginalSettings = field(default_factory=OriginalSettings)
 
