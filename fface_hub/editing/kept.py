@@ -20,8 +20,12 @@ from fface_hub.latents import Latents
 GROW, RAMP = 1 / 128, 2 / 128
 """How far around what was painted all is the edited face, and how far it then fades out, as shares of the picture's side."""
 WIDE, FADE = 3 / 128, 3 / 128
-"""The same where the edited face has the labels that were there: what was painted over has shades and rims beyond its line, which would
-stay as a ghost. Where labels spilled over the line, the narrow rim takes them away.
+"""The same where the edited face has the labels that were there and other colours: what was painted over has shades and rims beyond its
+line, which would stay as a ghost. Where labels spilled over the line, the narrow rim takes them away.
+"""
+FAINT, PLAIN = 2 * 12 / 255, 2 * 36 / 255
+"""Differences of a colour in [-1, 1] up to which the face before stays in the wide rim, and from which on all of it is the edited face: as
+an edit moves the whole face a little, two faces of nearly one colour meet in a weaker seam where the line was drawn.
 """
 MARGIN = 0.3
 """How far behind the surfaces before and after the edit it goes, in world units (13 cm: the arms of glasses, not the back of the head)."""
@@ -132,7 +136,9 @@ def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: 
         before, after = views
         spilled = (before.labels != after.labels) & ~region
         clean = 1 - F.avg_pool2d(grown(spilled, 1).float(), 3, stride=1, padding=1)[0]
-        share = torch.maximum(share, clean * ((WIDE + FADE - away) / FADE).clamp(0, 1))
+        change = F.max_pool2d((after.raw - before.raw)[:, :3].abs().amax(1), 3, stride=1, padding=1)
+        seen = ((F.avg_pool2d(change, 3, stride=1, padding=1, count_include_pad=False)[0] - FAINT) / (PLAIN - FAINT)).clamp(0, 1)
+        share = torch.maximum(share, clean * seen * ((WIDE + FADE - away) / FADE).clamp(0, 1))
         # Where a ray ends nowhere, before or after, the edit goes all the way.
         deepest = [torch.where(v.opacity > SOLID, (v.depth + MARGIN - scene.near) / (scene.far - scene.near), 1.0) for v in views]
         around = math.ceil((WIDE + FADE) * size)

@@ -10,7 +10,7 @@ import torch
 from fface_hub.cameras import look_at, orbit
 from fface_hub.editing.composite import face_scene
 from fface_hub.editing.edit import EditSession, EditSettings, edit
-from fface_hub.editing.kept import FADE, GROW, MARGIN, RAMP, WIDE, KeptScene, keep
+from fface_hub.editing.kept import FADE, FAINT, GROW, MARGIN, PLAIN, RAMP, WIDE, KeptScene, keep
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Rendering
 from fface_hub.inversion.inversion import Inversion
@@ -49,11 +49,11 @@ def test_each_side_of_the_line_shows_its_own_scene() -> None:
         torch.testing.assert_close(row[65], (before[65] + after[65]) / 2, atol=5e-3, rtol=0)
 
 
-def view(size: int, depth: float, opacity: float, spilled: torch.Tensor | None = None) -> Rendering:
+def view(size: int, depth: float, opacity: float, spilled: torch.Tensor | None = None, grey: float = 1.0) -> Rendering:
     """A flat thing of class 1, and of class 2 where it is to have `spilled [h,h]`."""
     flat = torch.ones(1, 1, size, size)
     labels = flat[:, 0].long() if spilled is None else flat[:, 0].long() + spilled
-    return Rendering(flat, flat, flat, labels, depth * flat, opacity * flat)
+    return Rendering(grey * flat, grey * flat, flat, labels, depth * flat, opacity * flat)
 
 
 def test_the_narrow_rim_by_hand() -> None:
@@ -72,11 +72,29 @@ def test_the_rim_is_wide_where_no_label_spilled() -> None:
     face, scene = Latents(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)), Halves(0.2)
     region, spilled = box(size, slice(64, 65), slice(64, 65)), box(size, slice(64, 65), slice(69, 70))
     assert (size * WIDE, size * FADE) == (3, 3)
-    maps = keep(face, CAMERA, region, scene, (view(size, 2.4, 1.0), view(size, 2.5, 1.0, spilled))).maps[0]
+    maps = keep(face, CAMERA, region, scene, (view(size, 2.4, 1.0), view(size, 2.5, 1.0, spilled, grey=0.5))).maps[0]
     # To the left 255 up to 3 pixels, then (6 − 4) / 3 and (6 − 5) / 3. To the right the pixels around the spilled one, 5 away, are narrow:
     # 4 away no share at all, 3 away the mean of 3 × 3 pixels of which three count, (9 − 3) / 9, of the wide 1.
     assert maps[0, 64, 57:65].tolist() == [0, 0, 85, 170, 255, 255, 255, 255]
     assert maps[0, 64, 65:71].tolist() == [255, 255, 170, round(255 * 3 / 9 * 2 / 3), 0, 0]
+
+
+def test_the_wide_rim_is_where_colours_change() -> None:
+    size = 128
+    face, scene, region = Latents(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)), Halves(0.2), box(128, slice(64, 65), slice(64, 65))
+    before, narrow = view(size, 2.4, 1.0), keep(face, CAMERA, region, scene).maps[0, 0]
+
+    def rim(after: Rendering) -> torch.Tensor:
+        return keep(face, CAMERA, region, scene, (before, after)).maps[0, 0]
+
+    assert torch.equal(rim(view(size, 2.5, 1.0, grey=1 - FAINT + 1e-4)), narrow)
+    # Two fifths of the way from faint to plain: as much of the wide rim's 1, 2/3 and 1/3 at 3, 4 and 5 pixels.
+    assert rim(view(size, 2.5, 1.0, grey=1 - FAINT - 0.4 * (PLAIN - FAINT)))[64, 64:71].tolist() == [255, 255, 128, 102, 68, 34, 0]
+    # One pixel of another colour three to the left: it counts in all pixels around it, of which these then take the mean of 3 × 3. That is
+    # all of it three to the left; two thirds, half way from faint to plain, to both sides; and a third, which is faint, beyond.
+    after = view(size, 2.5, 1.0)
+    after.raw[0, 0, 64, 61] -= PLAIN
+    assert rim(after)[64, 57:67].tolist() == [0, 0, 0, 85, 255, 128, 255, 255, 255, 128]
 
 
 def test_the_depth_of_an_edit_by_hand() -> None:
