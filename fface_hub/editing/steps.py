@@ -314,14 +314,16 @@ def optimise(
     best, lowest, falling, since, pace = offset.copy(), float("inf"), 0, 0, 1.0
     history: list[dict[str, float]] = []
 
-    def gradients(index: int) -> dict[str, Tensor]:
-        """The losses of step `index`, their gradients computed."""
+    def look(index: int) -> dict[str, Tensor]:
+        """The losses of step `index`, and their gradients, but after the last one: where these would lead, nobody looks."""
         optimiser.zero_grad(set_to_none=True)
-        losses = task.losses(offset)
+        with torch.set_grad_enabled(index < settings.steps):
+            losses = task.losses(offset)
         check_finite(losses["loss"].detach(), "The edit", task.latents(best))
         if (report := between(callback, index - 1, settings.steps)) is not None:
             report()
-        losses["loss"].backward()
+        if index < settings.steps:
+            losses["loss"].backward()
         return losses
 
     for index in range(1, settings.steps + 1):
@@ -331,7 +333,7 @@ def optimise(
             optimiser.state.clear()
         for group, (_, rate) in zip(optimiser.param_groups, groups, strict=True):
             group["lr"] = pace * rate * (1 - 0.9 * (index - 1) / settings.steps)
-        losses = with_less_memory(lambda index=index: gradients(index))
+        losses = with_less_memory(lambda index=index: look(index))
         history.append(dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True)))
         now = history[-1]["loss"]
         falling = index if now < lowest * (1 - settings.tolerance) else falling

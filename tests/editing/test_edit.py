@@ -172,6 +172,16 @@ def test_the_best_step_is_kept_and_previews_come_as_often_as_asked(rays: int | N
     assert preview[:, 16, 16].tolist() == pytest.approx([0.2913] * 3, abs=0.01)
 
 
+def test_the_last_step_is_looked_at_but_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    backwards = []
+    real = Tensor.backward
+    monkeypatch.setattr(Tensor, "backward", lambda self: (backwards.append(self), real(self)))
+    target = labels_of(BallGenerator(), moved(0.4, 0.3, 0.3))
+    result = edit(BallGenerator(), FACE, target, settings=replace(SETTINGS, steps=3))
+    assert len(result.losses) == 3 and len(backwards) == 2
+    assert result.losses[2]["loss"] < result.losses[1]["loss"] < result.losses[0]["loss"]
+
+
 def test_cancelling_keeps_the_best() -> None:
     seen: list[Step] = []
 
