@@ -86,6 +86,11 @@ class Camera:
         image = local @ self.intrinsics.transpose(1, 2)
         return image[..., :2] / image[..., 2:]
 
+    def window(self, left: float, top: float, side: float) -> Camera:
+        """Cameras whose whole picture is a square part of this one's: `side` wide, from `left` and `top`, all as shares of the picture."""
+        part = self.intrinsics.new_tensor([[1 / side, 0, -left / side], [0, 1 / side, -top / side], [0, 0, 1]])
+        return Camera(self.cam2world, part @ self.intrinsics)
+
     def mirror(self) -> Camera:
         """The camera that sees the mirrored world (x → −x) as this one sees the world, flipped left to right."""
         flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0], dtype=self.cam2world.dtype, device=self.cam2world.device))

@@ -18,9 +18,10 @@ from torch import Tensor
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
 from fface_hub.editing.composite import face_scene
-from fface_hub.editing.kept import keep
+from fface_hub.editing.kept import keep, reach
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.editing.steps import Edited, EditSettings, Face, Moves, Offset, Task, optimise
+from fface_hub.editing.windows import Window
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.inversion.encoder import CanonicalEditor
@@ -118,9 +119,10 @@ class EditSession:
                 *([self._last] if settings.warm and self._last is not None else []),
             ]
             tell()
-            best, history = optimise(task, starts, lambda found: self._show(found, settings, callback).raw[0, :3], callback)
-            self._last, latents = best, self._closed(task.latents(best), before, region, settings, callback)
-            after = self._show(latents, settings, callback, settings.steps)
+            window = self._window(region, settings)
+            best, history = optimise(task, starts, lambda found: self._show(found, settings, callback, window=window).raw[0, :3], callback)
+            self._last, latents = best, self._closed(task.latents(best), region, window, settings, callback)
+            after = self._show(latents, settings, callback, settings.steps, window)
         return EditResult(latents, region, target, history, before, after)
 
     def _guesses(self, start: Offset, before: Rendering, target: Tensor, settings: EditSettings) -> list[Offset]:
@@ -130,24 +132,41 @@ class EditSession:
         coordinates = self.editor.guess(before.image, before.labels[0], target, self.layout)
         return [replace(start, coordinates=share * coordinates) for share in (1.0, 0.5)]
 
-    def _closed(self, latents: Latents, before: Rendering, region: Tensor, settings: EditSettings, callback: Callback | None) -> Latents:
+    def _window(self, region: Tensor, settings: EditSettings) -> Window | None:
+        """What an edit of `region [h,h]` can change of the picture; None: all of it, as where other edits are shown anew."""
+        if not settings.keep or self.face.latents.kept is not None:
+            return None
+        # `keep` looks as far around each pixel that it may change as these are from the region.
+        return Window.around(region, 2 * reach(settings.resolution))
+
+    def _closed(
+        self, latents: Latents, region: Tensor, window: Window | None, settings: EditSettings, callback: Callback | None
+    ) -> Latents:
         """Edited `latents` with what is kept of the face, now that it can be seen how wide and how deep the edit goes."""
         if latents.kept is None:
             return latents
         with torch.no_grad():
             scene = self.face.scene(replace(latents, kept=None))
-        after = self._picture(scene, settings, callback, settings.steps)
-        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, (before, after)))
+        views = self.before(settings), self._picture(scene, settings, callback, settings.steps, window)
+        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, views))
 
-    def _show(self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0) -> Rendering:
+    def _show(
+        self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0, window: Window | None = None
+    ) -> Rendering:
         """The face of `latents` as `_picture` gives it."""
         with torch.no_grad():
-            return self._picture(self.face.scene(latents), settings, callback, index)
+            return self._picture(self.face.scene(latents), settings, callback, index, window)
 
-    def _picture(self, scene: Scene, settings: EditSettings, callback: Callback | None, index: int) -> Rendering:
-        """A scene at the resolution of the edit, without gradients and super-resolution."""
+    def _picture(
+        self, scene: Scene, settings: EditSettings, callback: Callback | None, index: int, window: Window | None = None
+    ) -> Rendering:
+        """A scene at the resolution of the edit, without gradients and super-resolution; outside the `window` the face as it was."""
+        camera, size = self.face.camera, settings.resolution
+        if window is not None:
+            camera, size = window.camera(camera), window.side
         sampling, report = Sampling(settings.coarse, settings.fine), between(callback, index, settings.steps)
-        return render(scene, self.face.camera, settings.resolution, sampling, adapter=self.adapter, finish=False, callback=report)
+        picture = render(scene, camera, size, sampling, adapter=self.adapter, finish=False, callback=report)
+        return picture if window is None else window.put(picture, self.before(settings))
 
 
 def edit(

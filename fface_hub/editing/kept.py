@@ -121,6 +121,11 @@ class _KeptField(Field):
         return self.after.density(points, 0)[1]
 
 
+def reach(size: int) -> int:
+    """Pixels around a region beyond which `keep` keeps all, in a picture of `size`²."""
+    return math.ceil((WIDE + FADE) * size)
+
+
 def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: Sequence[Rendering] = ()) -> Kept:
     """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: what is kept
     of it already, but where this edit is.
@@ -141,7 +146,7 @@ def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: 
         share = torch.maximum(share, clean * seen * ((WIDE + FADE - away) / FADE).clamp(0, 1))
         # Where a ray ends nowhere, before or after, the edit goes all the way.
         deepest = [torch.where(v.opacity > SOLID, (v.depth + MARGIN - scene.near) / (scene.far - scene.near), 1.0) for v in views]
-        around = math.ceil((WIDE + FADE) * size)
+        around = reach(size)
         far = F.max_pool2d(torch.cat(deepest).amax(0).clamp(0, 1), 2 * around + 1, stride=1, padding=around)[0]
     maps = torch.stack([share, far]).mul(255).round().to(torch.uint8)
     span = torch.tensor([scene.near, scene.far], device=region.device)
