@@ -71,6 +71,19 @@ def test_the_mirrored_camera_sees_the_mirrored_world_flipped() -> None:
     assert torch.allclose(camera.mirror().mirror().to_vector(), camera.to_vector(), atol=1e-6)
 
 
+def test_a_window_by_hand() -> None:
+    camera = look_at(25.0, 10.0)
+    camera.intrinsics[:, 0, 1], camera.intrinsics[:, 0, 2] = 0.3, 0.45
+    part = camera.window(0.25, 0.5, 0.2)
+    # Focal lengths and skew in the new unit, and the centre as seen from the new corner: (0.45 − 0.25) / 0.2 and (0.5 − 0.5) / 0.2.
+    expected = torch.tensor([[[5 * 4.2647, 1.5, 1.0], [0, 5 * 4.2647, 0.0], [0, 0, 1]]])
+    assert torch.allclose(part.intrinsics, expected, atol=1e-5) and torch.equal(part.cam2world, camera.cam2world)
+    # Its position (0.2, 0.7) is 0.25 + 0.2 · 0.2 and 0.5 + 0.7 · 0.2 of the whole.
+    uv, whole = torch.tensor([[[0.2, 0.7]]]), torch.tensor([[[0.29, 0.64]]])
+    for seen, wanted in zip(part.rays_at(uv), camera.rays_at(whole), strict=True):
+        assert torch.allclose(seen, wanted, atol=1e-6)
+
+
 def test_the_vector_form_is_eg3ds_and_its_own_inverse() -> None:
     camera = look_at(torch.tensor([10.0, -10.0]))
     vector = camera.to_vector()
