@@ -6,7 +6,6 @@ sorted: both run on the embedding-bag kernel, several times as fast as `grid_sam
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -68,10 +67,20 @@ class PlaneTable:
         count, self.size = planes.shape[1], planes.shape[3]
         side = self.size + 3  # positions are clamped to [-1, N], whose upper texel is N + 1: one texel in front and two behind
         self.face_rows = side * side * count
-        self.texels = F.pad(planes.permute(0, 3, 4, 1, 2), (0, 0, 0, 0, 1, 2, 1, 2)).reshape(-1, planes.shape[2])
         # Row numbers are exact as float32 up to 2²⁴, unless a GPU rounds its products.
         exact = torch.float64 if planes.device.type == "cuda" or self.face_rows >= 2**24 else torch.float32
-        self.step, self.start, self.slopes, self.offsets = _terms(tuple(axes), side, exact, planes.device)
+        self.texels = F.pad(planes.permute(0, 3, 4, 1, 2), (0, 0, 0, 0, 1, 2, 1, 2)).reshape(-1, planes.shape[2])
+        step, start = torch.zeros(3, 4 * count, dtype=exact), torch.zeros(4 * count, dtype=exact)
+        slopes, offsets = torch.zeros(2, 3, 4 * count), torch.zeros(2, 4 * count)
+        for column in range(4 * count):
+            plane, down, right = column // 4, column // 2 % 2, column % 2
+            width, height = axes[2 * plane], axes[2 * plane + 1]
+            step[width, column] += count
+            step[height, column] += count * side
+            start[column] = plane + count * (right + 1) + count * side * (down + 1)
+            slopes[0, width, column], offsets[0, column] = 2 * right - 1, 1 - right
+            slopes[1, height, column], offsets[1, column] = (2 * down - 1) / count, (1 - down) / count
+        self.step, self.start, self.slopes, self.offsets = (x.to(planes.device) for x in (step, start, slopes, offsets))
 
     def corners(self, points: Tensor, bounds: float, face: int) -> tuple[Tensor, Tensor]:
         """Rows (int32) and weights `[M,4P]` of the texels around `points [M,3]` of one face, in the cube of half side `bounds`."""
@@ -87,25 +96,6 @@ class PlaneTable:
     def mean(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Mean over planes of their bilinear samples, `[M,C]`."""
         return F.embedding_bag(rows, self.texels, per_sample_weights=weights, mode="sum")
-
-
-# Kept, since faces come and go and these stay: making them costs more than a small face's texels do.
-@functools.lru_cache(maxsize=64)
-def _terms(axes: tuple[int, ...], side: int, exact: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What makes row numbers, `step [3,4P]` and `start [4P]`, and two factors of weights, `slopes [2,3,4P]` and `offsets [2,4P]`, of the
-    four texels around a point in each plane of `side`² texels."""
-    count = len(axes) // 2
-    step, start = torch.zeros(3, 4 * count, dtype=exact), torch.zeros(4 * count, dtype=exact)
-    slopes, offsets = torch.zeros(2, 3, 4 * count), torch.zeros(2, 4 * count)
-    for column in range(4 * count):
-        plane, down, right = column // 4, column // 2 % 2, column % 2
-        width, height = axes[2 * plane], axes[2 * plane + 1]
-        step[width, column] += count
-        step[height, column] += count * side
-        start[column] = plane + count * (right + 1) + count * side * (down + 1)
-        slopes[0, width, column], offsets[0, column] = 2 * right - 1, 1 - right
-        slopes[1, height, column], offsets[1, column] = (2 * down - 1) / count, (1 - down) / count
-    return step.to(device), start.to(device), slopes.to(device), offsets.to(device)
 
 
 class _WeightedRows(torch.autograd.Function):
