@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fface_hub.doors import to_image
+from fface_hub.editing.windows import Window
 
 CELL, GAP, TEXT, HEAD = 64, 2, 146, 30
 """Pixels: a picture's side, what is between two, the column of words, the line of titles."""
@@ -40,11 +41,8 @@ SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
 def front_window(region: Tensor) -> list[int]:
     """Left, top and side, in pixels, of the square of a picture that shows `region [h,h]` (bool)."""
     size = region.shape[0]
-    rows, columns = (region.any(dim).nonzero()[:, 0] for dim in (1, 0))
-    spans = [(int(line.min()), int(line.max()) + 1) for line in (columns, rows)]
-    side = min(size, max(LEAST_WINDOW * size // 128, *(last - first + 2 * MARGIN * size // 128 for first, last in spans)))
-    left, top = (min(max(0, (first + last - side) // 2), size - side) for first, last in spans)
-    return [left, top, side]
+    window = Window.around(region, MARGIN * size // 128, LEAST_WINDOW * size // 128)
+    return [window.left, window.top, window.side]
 
 
 def pack(picture: Tensor, lossless: bool = False) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
 from fface_hub.editing.composite import face_scene
-from fface_hub.editing.kept import keep, reach
+from fface_hub.editing.kept import keep, seen_by
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.editing.steps import Edited, EditSettings, Face, Moves, Offset, Task, optimise
 from fface_hub.editing.windows import Window
@@ -136,8 +136,7 @@ class EditSession:
         """What an edit of `region [h,h]` can change of the picture; None: all of it, as where other edits are shown anew."""
         if not settings.keep or self.face.latents.kept is not None:
             return None
-        # `keep` looks as far around each pixel that it may change as these are from the region.
-        return Window.around(region, 2 * reach(settings.resolution))
+        return Window.around(region, seen_by(settings.resolution))
 
     def _closed(
         self, latents: Latents, region: Tensor, window: Window | None, settings: EditSettings, callback: Callback | None

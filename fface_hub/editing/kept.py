@@ -126,6 +126,12 @@ def reach(size: int) -> int:
     return math.ceil((WIDE + FADE) * size)
 
 
+def seen_by(size: int) -> int:
+    """Pixels around a region of which `keep` looks at its views: from each that it may change as far again for depths, and two for labels
+    and colours."""
+    return reach(size) + max(reach(size), 2)
+
+
 def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: Sequence[Rendering] = ()) -> Kept:
     """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: what is kept
     of it already, but where this edit is.

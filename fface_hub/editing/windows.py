@@ -20,12 +20,13 @@ class Window:
     size: int
 
     @staticmethod
-    def around(region: Tensor, margin: int) -> Window:
-        """The smallest one around `region [h,h]` (bool, not empty) and `margin` pixels on each side, as far as the picture goes."""
+    def around(region: Tensor, margin: int, least: int = 0) -> Window:
+        """The smallest one around `region [h,h]` (bool, not empty) and `margin` pixels on each side, but `least` pixels wide, as far as the
+        picture goes."""
         size = region.shape[-1]
-        rows, columns = ((int(found.min()), int(found.max()) + 1) for found in region.nonzero().cpu().unbind(1))
-        side = min(size, max(rows[1] - rows[0], columns[1] - columns[0]) + 2 * margin)
-        top, left = (min(max(0, first - margin), size - side) for first, _ in (rows, columns))
+        spans = [(int(line.min()), int(line.max()) + 1) for line in region.nonzero().cpu().unbind(1)]
+        side = min(size, max(least, *(last - first + 2 * margin for first, last in spans)))
+        top, left = (min(max(0, (first + last - side) // 2), size - side) for first, last in spans)
         return Window(top, left, side, size)
 
     def camera(self, camera: Camera) -> Camera:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
 
-from fface_hub.cameras import look_at
-from fface_hub.editing.edit import EditResult, EditSession
-from fface_hub.editing.kept import reach
+from fface_hub.cameras import Camera, look_at
+from fface_hub.editing.edit import EditResult, EditSession, EditSettings
+from fface_hub.editing.kept import reach, seen_by
 from fface_hub.editing.windows import Window
-from fface_hub.generators.base import Rendering
+from fface_hub.generators.base import Rendering, Scene
 from fface_hub.inversion.inversion import Inversion
+from fface_hub.latents import Latents
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
 from tests.editing.test_kept import CAMERA, SHORT, box
@@ -20,8 +22,9 @@ from tests.tiny import solid_generator
 
 
 def test_a_window_by_hand() -> None:
-    # Rows 4 to 6 and columns 10 to 14: five wide, and two more on each side.
-    assert Window.around(box(32, slice(4, 7), slice(10, 15)), 2) == Window(2, 8, 9, 32)
+    # Rows 4 to 6 and columns 10 to 14: five wide, and two more on each side; three rows, and three more.
+    assert Window.around(box(32, slice(4, 7), slice(10, 15)), 2) == Window(1, 8, 9, 32)
+    assert Window.around(box(32, slice(4, 7), slice(10, 15)), 2, least=11) == Window(0, 7, 11, 32)
     # At the rim it is moved into the picture, and never larger than that.
     assert Window.around(box(32, slice(30, 32), slice(0, 1)), 3) == Window(24, 0, 8, 32)
     assert Window.around(box(32, slice(0, 32), slice(3, 4)), 3) == Window(0, 0, 32, 32)
@@ -51,27 +54,39 @@ def test_it_is_put_back_where_it_was() -> None:
     assert not blank.raw.any()
 
 
-@pytest.mark.parametrize("inverted", [False, True])
-def test_edits_are_those_of_whole_pictures(inverted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = solid_generator()
-    latents = generator.sample(1, seed=3)
-    face, sizes = Inversion(latents, CAMERA, generator) if inverted else latents, list[int]()
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sides of the pictures that edits render."""
+    found = list[int]()
 
-    def spied(*arguments: object, **options: object) -> Rendering:
-        sizes.append(arguments[2])  # pyright: ignore[reportArgumentType]
-        return render(*arguments, **options)  # pyright: ignore[reportArgumentType]
-
-    def painted() -> EditResult:
-        session = EditSession(generator, face)
-        target = session.before(SHORT).labels[0].clone()
-        target[10:16, 10:16] = (target[10:16, 10:16] + 1) % len(generator.layout)
-        return session.apply(target, SHORT, original_labels=session.before(SHORT).labels[0])
+    def spied(scene: Scene, camera: Camera, size: int, *arguments: Any, **options: Any) -> Rendering:
+        found.append(size)
+        return render(scene, camera, size, *arguments, **options)
 
     monkeypatch.setattr("fface_hub.editing.edit.render", spied)
-    fast = painted()
-    assert reach(32) == 2 and sizes == [32, 14, 14]  # before; around the 6 painted pixels 4 on each side, alone and beside what is kept
+    return found
+
+
+def painted(face: Latents | Inversion, settings: EditSettings = SHORT) -> EditResult:
+    """`face` with 6 × 6 pixels painted over."""
+    generator = solid_generator()
+    session = EditSession(generator, face)
+    labels = session.before(settings).labels[0]
+    target = labels.clone()
+    target[10:16, 10:16] = (target[10:16, 10:16] + 1) % len(generator.layout)
+    return session.apply(target, settings, original_labels=labels)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_edits_are_those_of_whole_pictures(inverted: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    latents = solid_generator().sample(1, seed=3)
+    face = Inversion(latents, CAMERA, solid_generator()) if inverted else latents
+    fast = painted(face)
+    assert reach(32) == 2 and seen_by(32) == 4 and seen_by(16) == 3
+    # The face before; then around the 6 painted pixels 4 on each side, alone and beside what is kept.
+    assert sizes == [32, 14, 14]
     monkeypatch.setattr(EditSession, "_window", lambda *_: None)
-    slow = painted()
+    slow = painted(face)
     assert sizes[3:] == [32, 32, 32]
     assert fast.losses == slow.losses and torch.equal(fast.latents.geometry, slow.latents.geometry)
     assert fast.latents.kept is not None and slow.latents.kept is not None
@@ -83,19 +98,9 @@ def test_edits_are_those_of_whole_pictures(inverted: bool, monkeypatch: pytest.M
     assert (fast.after.labels == slow.after.labels).float().mean() > 0.999
 
 
-def test_a_face_that_was_edited_before_is_seen_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator, sizes = solid_generator(), list[int]()
-
-    def spied(*arguments: object, **options: object) -> Rendering:
-        sizes.append(arguments[2])  # pyright: ignore[reportArgumentType]
-        return render(*arguments, **options)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr("fface_hub.editing.edit.render", spied)
-    face = generator.sample(1, seed=3)
+def test_a_face_that_was_edited_before_is_seen_whole(sizes: list[int]) -> None:
+    face = solid_generator().sample(1, seed=3)
     for settings, expected in ((SHORT, [32, 14, 14]), (SHORT, [32, 32, 32]), (replace(SHORT, keep=False), [32, 32])):
-        session = EditSession(generator, face)
-        target = session.before(settings).labels[0].clone()
-        target[10:16, 10:16] = (target[10:16, 10:16] + 1) % len(generator.layout)
-        face = session.apply(target, settings, original_labels=session.before(settings).labels[0]).latents
+        face = painted(face, settings).latents
         assert sizes == expected
         sizes.clear()
