@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import gradio as gr
 from gradio.server_messages import ProcessCompletedMessage
@@ -143,11 +143,12 @@ TOLD = ("face", "faces", "suggestion", "fit", "other", "turn")
 """Kinds of work that say themselves what became of them when they are stopped."""
 
 
-def cancel(request: gr.Request, kinds: Sequence[str], waited: bool = False) -> str:
-    """Stop this visitor's running work of these `kinds`; `waited` says that some which had not begun yet was taken back."""
+def cancel(request: gr.Request, kinds: Sequence[str], waited: bool = False) -> Any:
+    """Stop this visitor's running work of these `kinds`, and say what came of it, unless the work does (`TOLD`); `waited` says that some
+    which had not begun yet was taken back."""
     stopped = [kind for kind in kinds if stop(request, kind)]
     if stopped:
-        return "Stopping…" if set(stopped) & set(TOLD) else "Stopped. The face is as it was."
+        return gr.skip() if set(stopped) & set(TOLD) else "Stopped. The face is as it was."
     return "Stopped before it began. The face is as it was." if waited else "Nothing is running."
 
 

@@ -115,7 +115,8 @@ def propose(
         except CancelledError:
             stopped = True
     if not draft.faces:
-        raise FFaceError("Stopped. There are no faces yet.")
+        yield own, gr.skip(), gr.skip(), "Stopped. There are no faces yet."
+        return
     told = f"Stopped: {len(draft.faces)} faces are here." if stopped else f"{len(draft.faces)} faces are here."
     yield own, draft.strip(), open_first(draft) if shown is None else gr.skip(), f"{told} {advice(draft)}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ class Wiring:
 
     `session` holds the visitor's face (`state.Session`), `layout` the choice of its layout. A handler that ends with `handlers.shown` has
     `outputs`; `sides` are the arguments of the event after it, which draws the five views. `status` says what was done.
-    `cancel` gives what a Cancel button calls that stops work of some kinds (see `jobs`), running or waiting, and tells what came of that.
+    `cancel(button, status, *kinds)` lets a button stop work of some kinds (see `jobs`), running or waiting, and tell what came of that.
     """
 
     page: gr.Blocks
@@ -33,4 +33,4 @@ class Wiring:
     outputs: list[Any]
     sides: dict[str, Any]
     status: gr.Markdown
-    cancel: Callable[..., Callable[[gr.Request], Awaitable[str]]]
+    cancel: Callable[..., None]

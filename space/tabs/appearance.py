@@ -105,5 +105,5 @@ def connect(tab: gr.Tab, tabs: gr.Tabs, on: SimpleNamespace, wires: Wiring) -> N
     shown = [*wires.outputs, on.own, on.status]
     taking = on.take.click(appearance.take_shape, [session, other, on.shaped], shown, **here, **LONG)
     taking.success(**blending).success(**wires.sides)
-    on.stop_other.click(wires.cancel("other", "blend"), None, on.status, queue=False)
-    on.stop_shape.click(wires.cancel("face"), None, on.status, queue=False)
+    wires.cancel(on.stop_other, on.status, "other", "blend")
+    wires.cancel(on.stop_shape, on.status, "face")

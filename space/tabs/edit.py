@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,16 +36,18 @@ def wiring(page: gr.Blocks, session: gr.State, on: SimpleNamespace) -> Wiring:
     outputs = [session, *(getattr(on, name) for name in handlers.SHOWN[1:])]
     sides = {"fn": views.show_five_views, "inputs": [session, on.show], "outputs": on.strip, "show_progress": "minimal", **SHORT}
 
-    def cancel_of(*kinds: str) -> Callable[[gr.Request], Awaitable[str]]:
-        """What stops work of these kinds."""
+    def cancels(button: gr.Button, status: gr.Markdown, *kinds: str) -> None:
+        """Let `button` stop work of these kinds."""
 
-        async def cancel(request: gr.Request) -> str:
+        async def cancel(request: gr.Request) -> Any:
             """Stop what this visitor has running or waiting."""
             return jobs.cancel(request, kinds, await jobs.take_back(page, request))
 
-        return cancel
+        # Said by the browser: the answer may come after the last word of the work that it stopped, and would stay there in its place.
+        button.click(None, None, status, js="() => 'Stopping…'")
+        button.click(cancel, None, status, queue=False)
 
-    return Wiring(page, session, on.layout, outputs, sides, on.status, cancel_of)
+    return Wiring(page, session, on.layout, outputs, sides, on.status, cancels)
 
 
 def photo_upload(elem_id: str, min_width: int) -> gr.Image:
@@ -189,7 +190,7 @@ def connect(on: SimpleNamespace, wires: Wiring) -> None:
     previewing = {"trigger_mode": "multiple", "show_progress": "hidden", "concurrency_id": "preview"}
     on.canvas.input(handlers.preview, [session, on.canvas, on.overlap, on.live, on.locks], [on.slider, on.status], **previewing)
     on.apply.click(handlers.apply, [session, on.canvas, on.overlap, on.locks], outputs, **here, **LONG).success(**sides)
-    on.stop.click(wires.cancel("face", "preview", "strength", "viewer", "views", "turn"), None, on.status, queue=False)
+    wires.cancel(on.stop, on.status, "face", "preview", "strength", "viewer", "views", "turn")
     on.history.select(handlers.go_back, [session, on.history], outputs, **here, **SHORT).success(**sides)
     on.undo.click(handlers.undo, session, outputs, **here, **SHORT).success(**sides)
     on.reset.click(handlers.reset, session, outputs, **here, **SHORT).success(**sides)

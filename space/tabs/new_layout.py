@@ -133,13 +133,13 @@ def connect(on: SimpleNamespace, wires: Wiring, own: gr.State, tabs: gr.Tabs, ta
     on.faces.select(layouts.open_face, [own, on.faces, on.board], outputs, **here, **SHORT).success(layouts.suggest_next, **suggested)
     on.done.click(layouts.next_face, [own, on.board], outputs, **here, **SHORT).success(layouts.suggest_next, **suggested)
     on.suggest.click(layouts.suggest_here, **suggested)
-    on.stop.click(wires.cancel("faces", "suggestion"), None, on.status, queue=False)
+    wires.cancel(on.stop, on.status, "faces", "suggestion")
     opened = [own, on.rows, on.name, on.faces, on.board, on.status]
     on.opening.upload(painted_faces.open_faces, [own, on.opening, on.start, on.board], opened, **here, **SHORT)
     keeping = on.keep.click(painted_faces.save_faces, [own, on.board], [own, on.faces_file, on.status], **here, **SHORT)
     keeping.success(None, js=click("get-faces"))
     fitted = [own, on.faces, on.told, on.curve, on.look, on.scores, on.layout_file]
     on.fit.click(layout_results.fit_layout, [own, on.rows, on.name, on.board], fitted, **there, **LONG)
-    on.stop_fit.click(wires.cancel("fit"), None, on.told, queue=False)
+    wires.cancel(on.stop_fit, on.told, "fit")
     on.use.click(layout_results.use_it, own, [wires.layout, on.start, tabs], **SHORT)
     on.push.click(layout_results.push, [own, on.repository, on.token], [on.shared, on.token], show_progress_on=on.shared, **LONG)

@@ -4,6 +4,7 @@ another one, and is painted in a layout that somebody shares.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,8 +95,17 @@ def test_the_other_face_comes_from_a_square_of_a_photo(page: Any, tmp_path: Path
     page.locator("#other-consent input").check()
     page.locator("#other-make").click()
     page.get_by_text("Looking for this face").first.wait_for()
+    late: list[Any] = []
+    page.route(re.compile("/run/"), lambda route: late.append((route, route.fetch())))
     page.locator("#other-stop").click()
     status.get_by_text("Stopped. The other face is as it was.").wait_for()
+    ((route, answer),) = late
+    with page.expect_response(re.compile("/run/")) as told:
+        route.fulfill(response=answer)
+    told.value.finished()
+    page.unroute_all()
+    page.wait_for_timeout(200)
+    assert status.get_by_text("Stopped. The other face is as it was.").is_visible()  # the answer to Cancel, come later, does not hide it
     (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     upload.set_input_files(str(tmp_path / "drawing.svg"))
     status.get_by_text("not a picture that can be read").wait_for()

@@ -16,7 +16,7 @@ import torch
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.adapters.mixing import Mixing
 from fface_hub.adapters.plan import FitSettings
-from fface_hub.errors import ModelError
+from fface_hub.errors import CancelledError, ModelError
 from fface_hub.layouts import BASE_15
 from space import fitting, handlers, layout_results, layouts, limits, models, painted_faces
 from space.drafts import Draft, Own, class_list
@@ -74,6 +74,16 @@ def test_faces_come_one_by_one_and_go_on_where_they_were_stopped(monkeypatch: py
     assert [face.number for face in draft_of(own).faces] == [0, 1, 2] and "3 faces are here" in fewer[-1]
     draft_of(own).now = 1
     assert torch.equal(draft_of(own).face.labels, kept)  # painted faces stay as they are
+
+
+def test_faces_that_are_stopped_before_the_first_leave_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, **__: Any) -> Iterator[Any]:
+        raise CancelledError("Stopped.")
+        yield
+
+    monkeypatch.setattr(layouts, "propose_faces", stopped)
+    ((own, strip, sheet, told),) = propose()
+    assert isinstance(own, Own) and strip == sheet == gr.skip() and told == "Stopped. There are no faces yet."
 
 
 @pytest.mark.parametrize(
