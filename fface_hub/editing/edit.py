@@ -104,6 +104,7 @@ class EditSession:
         settings = settings or EditSettings()
         _check_labels(target_labels, original_labels, self.layout)
         with frozen(self.face.generator, self.adapter, self.editor):
+            scene = self._scene(self.face.latents)
             before = self.before(settings, callback)
             target, region = _target(target_labels, original_labels, before.labels[0], settings)
             if not region.any():
@@ -112,7 +113,7 @@ class EditSession:
                 callback(Step(0, settings.steps, {}, best=self.face.latents))
             tell = between(callback, 0, settings.steps) or (lambda: None)
             edited = Edited(self.face, self.adapter, self.moves)
-            task = with_less_memory(lambda: Task(edited, settings, before, region, target))
+            task = with_less_memory(lambda: Task(edited, settings, scene, before, region, target))
             starts = [
                 task.start,
                 *self._guesses(task.start, before, target, settings),
@@ -121,9 +122,13 @@ class EditSession:
             tell()
             window = self._window(region, settings)
             best, history = optimise(task, starts, lambda found: self._show(found, settings, callback, window=window).raw[0, :3], callback)
-            self._last, latents = best, self._closed(task.latents(best), region, window, settings, callback)
-            after = self._show(latents, settings, callback, settings.steps, window)
-        return EditResult(latents, region, target, history, before, after)
+            self._last, latents = best, task.latents(best)
+            if latents.kept is not None:  # now that it can be seen how wide and how deep the edit goes
+                after = self._scene(replace(latents, kept=None))
+                views = before, self._picture(after, settings, callback, settings.steps, window)
+                latents = replace(latents, kept=keep(self.face.latents, self.face.camera, region, after, views))
+            shown = self._show(latents, settings, callback, settings.steps, window)
+        return EditResult(latents, region, target, history, before, shown)
 
     def _guesses(self, start: Offset, before: Rendering, target: Tensor, settings: EditSettings) -> list[Offset]:
         """Where the canonical editor says that the face goes, and half way there."""
@@ -138,23 +143,16 @@ class EditSession:
             return None
         return Window.around(region, seen_by(settings.resolution))
 
-    def _closed(
-        self, latents: Latents, region: Tensor, window: Window | None, settings: EditSettings, callback: Callback | None
-    ) -> Latents:
-        """Edited `latents` with what is kept of the face, now that it can be seen how wide and how deep the edit goes."""
-        if latents.kept is None:
-            return latents
-        with torch.no_grad():
-            scene = self.face.scene(replace(latents, kept=None))
-        views = self.before(settings), self._picture(scene, settings, callback, settings.steps, window)
-        return replace(latents, kept=keep(self.face.latents, self.face.camera, region, scene, views))
-
     def _show(
         self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0, window: Window | None = None
     ) -> Rendering:
         """The face of `latents` as `_picture` gives it."""
-        with torch.no_grad():
-            return self._picture(self.face.scene(latents), settings, callback, index, window)
+        return self._picture(self._scene(latents), settings, callback, index, window)
+
+    @torch.no_grad()
+    def _scene(self, latents: Latents) -> Scene:
+        """The face of `latents`. Whoever has it spares the next who asks for it its planes."""
+        return self.face.scene(latents)
 
     def _picture(
         self, scene: Scene, settings: EditSettings, callback: Callback | None, index: int, window: Window | None = None

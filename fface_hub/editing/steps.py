@@ -202,13 +202,12 @@ class Edited:
 
 
 class Task:
-    """All that stays the same from step to step. `before` is the face as it was, `region` and `target` are `[h,h]` like its labels."""
+    """All that stays the same from step to step. `scene` is the face as it was, `before` its picture; `region` and `target` are `[h,h]`
+    like its labels."""
 
-    def __init__(self, edited: Edited, settings: EditSettings, before: Rendering, region: Tensor, target: Tensor) -> None:
+    def __init__(self, edited: Edited, settings: EditSettings, scene: Scene, before: Rendering, region: Tensor, target: Tensor) -> None:
         self.face, self.adapter, self.moves, self.settings = edited.face, edited.adapter, edited.moves, settings
         face, device, size = self.face, region.device, settings.resolution
-        with torch.no_grad():
-            scene = face.scene(face.latents)
         # How deep it goes is known when it is done.
         self.kept = keep(face.latents, face.camera, region, scene) if settings.keep else None
         near = grown(region, RING)

@@ -228,6 +228,15 @@ class PlainMapping(nn.Module):
         return z
 
 
+class PairMapping(nn.Module):
+    """Two mappings side by side: the geometry z drives the early style rows, the appearance z the late ones."""
+
+    def __init__(self, geometry_z: int, appearance_z: int, latent: int, layers: int, multiplier: float) -> None:
+        super().__init__()
+        self.geometry = PlainMapping(geometry_z, latent, layers, multiplier)
+        self.appearance = PlainMapping(appearance_z, latent, layers, multiplier)
+
+
 def _stack(module: nn.Module, inputs: int, latent: int, layers: int, multiplier: float) -> list[str]:
     """Adds fc0, fc1 … to `module` (the official names) and returns them."""
     names = [f"fc{index}" for index in range(layers)]

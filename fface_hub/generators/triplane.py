@@ -7,7 +7,6 @@ adapter: `0` and `2` there are `net.0` and `net.2` of `fface_hub.adapters.adapte
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +21,8 @@ from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rul
 from fface_hub.generators.decoders import DisentangledDecoder, LabelledDecoder, PlainDecoder
 from fface_hub.generators.lookup import look_up
 from fface_hub.generators.planes import Statistics, normalise_planes
-from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PlainMapping, Synthesis
+from fface_hub.generators.remembered import Remembered
+from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PairMapping, Synthesis
 from fface_hub.generators.superres import SuperResolution
 from fface_hub.latents import Latents
 from fface_hub.layouts import LAYOUTS, LabelClass, Layout
@@ -52,15 +52,8 @@ RANGES = {
 """What numbers of a config may be: without limits a few bytes of it could ask for millions of layers."""
 HELD = 8
 """Appearances whose plane statistics a generator remembers: one for each of a few people who edit at the same time."""
-
-
-class PairMapping(nn.Module):
-    """Two mappings side by side: the geometry z drives the early style rows, the appearance z the late ones."""
-
-    def __init__(self, geometry_z: int, appearance_z: int, latent: int, layers: int, multiplier: float) -> None:
-        super().__init__()
-        self.geometry = PlainMapping(geometry_z, latent, layers, multiplier)
-        self.appearance = PlainMapping(appearance_z, latent, layers, multiplier)
+ALIVE = 32
+"""Scenes that it finds again while somebody has them: an edit shows the faces before and after it several times."""
 
 
 class Backbone(nn.Module):
@@ -135,7 +128,8 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
             self.decoder = kind(plane_channels, decoder_hidden, color_channels, len(self.layout))
         self.superresolution = SuperResolution(color_channels, latent_dim, superresolution_clamp) if superresolution else None
         self.background = FullyConnected(latent_dim, color_channels) if background == "latent" else None
-        self._held: deque[tuple[Any, Tensor, Statistics]] = deque(maxlen=HELD)
+        self._statistics: Remembered[Statistics] = Remembered(HELD)
+        self._scenes: Remembered[TriplaneScene] = Remembered(ALIVE, weak=True)
         self.precision = torch.float32
 
     @classmethod
@@ -262,7 +256,8 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
         """Normalised planes of the geometry rows under the plane statistics of the appearance rows; gradients flow to both.
 
         Planes are computed once if both halves are the same tensor, as `map` and `sample` give them. Statistics of an appearance that needs
-        no gradient are kept for later calls, so that an edit does not pay for them at each step.
+        no gradient are kept for later calls, so that an edit does not pay for them at each step; a scene without gradients is found again
+        while somebody has it.
         """
         geometry, appearance = latents.geometry, latents.appearance[:, 0]
         if latents.appearance.shape[1] != 1 or latents.kept is not None:
@@ -270,11 +265,24 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
                 "A tri-plane scene takes one appearance for the whole face, and no face that is kept in part: compose scenes "
                 "with `face_scene` or `Inversion.scene`."
             )
-        normalised, statistics = self.normalise(self.planes(geometry))
-        if not self._same(geometry, appearance):
-            statistics = self._statistics_of(appearance)
-        background = None if self.background is None else self.background(appearance[:, -1]).tanh()
-        return self.scene_from(normalised, statistics, background, geometry[:, -1])
+
+        def make() -> TriplaneScene:
+            """The scene, made anew."""
+            normalised, statistics = self.normalise(self.planes(geometry))
+            if not self._same(geometry, appearance):
+                of = self._weights_version(appearance)
+                statistics = self._statistics.get(of, (appearance,), lambda: self.normalise(self.planes(appearance))[1])
+            background = None if self.background is None else self.background(appearance[:, -1]).tanh()
+            return self.scene_from(normalised, statistics, background, geometry[:, -1])
+
+        return self._scenes.get(self._weights_version(geometry, appearance), (geometry, appearance), make)
+
+    def _weights_version(self, *rows: Tensor) -> tuple[Any, ...] | None:
+        """Equal as long as `rows` give the same planes; None where gradients flow, which lead back to one computation only."""
+        own = [*self.backbone.synthesis.parameters(), *([] if self.background is None else self.background.parameters())]
+        if torch.is_grad_enabled() and any(values.requires_grad for values in (*rows, *own)):
+            return None
+        return (self.precision, *((weights.data_ptr(), weights._version) for weights in own))
 
     def scene_from(
         self, normalised: Tensor, statistics: Statistics, background_color: Tensor | None = None, row: Tensor | None = None
@@ -294,19 +302,6 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
             alike = geometry.data_ptr() == appearance.data_ptr() and geometry.stride() == appearance.stride()
             return first is second and alike and geometry.shape == appearance.shape
         return torch.equal(geometry, appearance)
-
-    def _statistics_of(self, appearance: Tensor) -> Statistics:
-        """Plane statistics of `appearance [B,L,D]`, remembered as long as rows and weights stay the same and need no gradient."""
-        weights = list(self.backbone.synthesis.parameters())
-        if torch.is_grad_enabled() and (appearance.requires_grad or any(p.requires_grad for p in weights)):
-            return self.normalise(self.planes(appearance))[1]
-        version = tuple((p.data_ptr(), p._version) for p in weights)
-        for known, rows, statistics in tuple(self._held):
-            if known == version and rows.device == appearance.device and torch.equal(rows, appearance):
-                return statistics
-        statistics = self.normalise(self.planes(appearance))[1]
-        self._held.append((version, appearance.detach().clone(), statistics))
-        return statistics
 
 
 class TriplaneScene(Scene):

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm, trange
 
 from fface_hub.errors import ModelError
-from fface_hub.generators.stylegan import FullyConnected
-from fface_hub.generators.triplane import PairMapping, TriplaneGenerator
+from fface_hub.generators.stylegan import FullyConnected, PairMapping
+from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.heads.config import APPEARANCE_SIZE, GEOMETRY_SIZE
 from fface_hub.heads.traits import look_traits, shape_traits, surface_traits
 from fface_hub.training.config import TrainConfig

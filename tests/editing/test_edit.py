@@ -14,6 +14,7 @@ from fface_hub.cameras import Camera, look_at
 from fface_hub.editing.edit import EditSettings, edit
 from fface_hub.errors import CancelledError, LayoutError, ModelError, OptimisationError
 from fface_hub.generators.base import Generator, GeometrySamples, Rule, Scene
+from fface_hub.generators.triplane import TriplaneGenerator
 from fface_hub.latents import Latents
 from fface_hub.layouts import LabelClass, Layout
 from fface_hub.progress import Step
@@ -295,6 +296,26 @@ def test_labels_of_a_random_triplane_move_towards_the_target(with_adapter: bool)
     assert all(p.requires_grad and p.grad is None for p in generator.parameters())
     first, second = (edit(generator, face, target, adapter, settings=replace(settings, steps=3)) for _ in range(2))
     assert torch.equal(first.latents.geometry, second.latents.geometry)
+
+
+def test_the_faces_before_and_after_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, face = solid_generator(), solid_generator().sample(1, 0, 1.0)
+    settings = replace(SETTINGS, resolution=16, coarse=8, fine=8, steps=4, preview_every=2, keep=True)
+    target = edit(generator, face, torch.zeros(16, 16, dtype=torch.int64), settings=settings).before.labels[0]
+    target[4:9, 4:9] = (target[4:9, 4:9] + 1) % 3
+    made: list[Tensor] = []
+    planes = TriplaneGenerator.planes
+    monkeypatch.setattr(TriplaneGenerator, "planes", lambda self, rows, noise=True: (made.append(rows), planes(self, rows, noise))[1])
+    shared = edit(generator, face, target, settings=settings, callback=lambda _: None)
+    few = len(made)
+    monkeypatch.setattr(TriplaneGenerator, "_weights_version", lambda *_: None)
+    apart = edit(generator, face, target, settings=settings, callback=lambda _: None)
+    # Before, four steps, previews after two and four of them, and after.
+    assert shared.latents.kept is not None and few == 1 + 4 + 2 + 1 < len(made) - few
+    for result in (shared, apart):
+        assert len(result.losses) == 4
+    assert torch.equal(shared.latents.geometry, apart.latents.geometry) and torch.equal(shared.latents.kept.maps, apart.latents.kept.maps)  # type: ignore[union-attr]
+    assert torch.equal(shared.after.image, apart.after.image) and shared.losses == apart.losses
 
 
 def test_an_adapter_of_another_generator_is_refused() -> None:

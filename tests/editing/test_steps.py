@@ -56,38 +56,40 @@ def test_small_classes_beyond_are_looked_at_whole() -> None:
 
 def test_what_changes_is_held_to_what_was_to_change() -> None:
     generator, camera = BallGenerator(), look_at(0.0)
-    before = render(generator.scene(FACE), camera, 32, Sampling(16, 16))
+    scene = generator.scene(FACE)
+    before = render(scene, camera, 32, Sampling(16, 16))
     target = before.labels[0].clone()
     target[12:16, 12:16] = 2
     region = target != before.labels[0]
     settings = replace(SETTINGS, rays=None, side_rays=0, overlap_weight=2.0, resolution=32, coarse=16, fine=16)
     face = Face(generator, generator.scene, FACE, camera)
     edited = Edited(face, None, Moves.of(face))
-    task = Task(edited, settings, before, region, target)
+    task = Task(edited, settings, scene, before, region, target)
     right = before.logits[0].softmax(0).gather(0, target[None])[0]  # of each pixel, that it has the label that it is to have
     rim = grown(region, RING) & ~region
     overlap = right[region].sum() / (region.sum() + (1 - right[rim]).sum())
     with torch.no_grad():
         assert float(task.losses(task.start)["overlap"]) == pytest.approx(2 * (1 - float(overlap)), abs=1e-4)
-        assert "overlap" not in Task(edited, replace(settings, overlap_weight=0.0), before, region, target).losses(task.start)
+        assert "overlap" not in Task(edited, replace(settings, overlap_weight=0.0), scene, before, region, target).losses(task.start)
 
 
 def test_colors_outside_count_half_by_area_and_half_by_class() -> None:
     generator, camera = BallGenerator(), look_at(0.0)
-    before = render(generator.scene(FACE), camera, 32, Sampling(16, 16))
+    scene = generator.scene(FACE)
+    before = render(scene, camera, 32, Sampling(16, 16))
     labels = before.labels[0]
     region = torch.zeros(32, 32, dtype=torch.bool)
     region[:2] = True  # background only
     face = Face(generator, generator.scene, FACE, camera)
     settings = replace(SETTINGS, rays=None, side_rays=0, resolution=32, coarse=16, fine=16)
-    task = Task(Edited(face, None, Moves.of(face)), settings, before, region, labels)
+    task = Task(Edited(face, None, Moves.of(face)), settings, scene, before, region, labels)
     for number in (0, 1, 2):
         some = (labels == number) & ~region
         assert task.held.reshape(32, 32)[some].unique().numel() == 1
         share = float(task.held.reshape(32, 32)[some].sum()) / (30 / 32)
         assert share == pytest.approx(0.5 * float(some.sum()) / (30 * 32) + 0.5 / 3, abs=1e-5)
     assert not task.held[region.flatten()].any()
-    everything = Task(Edited(face, None, Moves.of(face)), settings, before, torch.ones_like(region), labels)
+    everything = Task(Edited(face, None, Moves.of(face)), settings, scene, before, torch.ones_like(region), labels)
     assert not everything.held.any()  # nothing is left outside
 
 

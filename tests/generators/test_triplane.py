@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -143,7 +144,9 @@ def test_equal_halves_need_no_second_pass(pair: TriplaneGenerator, monkeypatch: 
     apart = Latents(latents.geometry, latents.appearance.clone())
     once = pair.scene(latents)
     monkeypatch.setattr(TriplaneGenerator, "_same", lambda *_: False)
+    monkeypatch.setattr(TriplaneGenerator, "_weights_version", lambda *_: None)
     twice = pair.scene(apart)
+    assert once.planes is not twice.planes
     torch.testing.assert_close(once.statistics.std, twice.statistics.std)
     torch.testing.assert_close(once.planes, twice.planes)
 
@@ -182,6 +185,27 @@ def test_statistics_are_kept_while_nothing_moves_and_only_then() -> None:
     generator.backbone.synthesis.b4.const.add_(0.1)
     generator.scene(latents.with_appearance(generator.sample(1, 3)))
     assert len(calls) == 8
+
+
+def test_a_scene_is_found_again_while_somebody_has_it() -> None:
+    generator = make({**SILENT, "background": "latent"}).requires_grad_(False)
+    latents = generator.sample(1, 1)
+    scene = generator.scene(latents)
+    assert generator.scene(Latents(latents.geometry.clone(), latents.appearance.clone())) is scene
+    others = [generator.scene(latents.with_appearance(generator.sample(1, 2))), generator.scene(generator.sample(1, 2))]
+    rows = latents.geometry.clone().requires_grad_()
+    others.append(generator.scene(Latents(rows, latents.appearance)))
+    assert scene not in others and others[-1].planes.requires_grad
+    twin = copy.deepcopy(generator)  # as tuning makes one
+    assert twin.scene(latents).generator is twin and generator.scene(latents) is scene
+    generator.set_precision(torch.bfloat16)
+    assert generator.scene(latents) is not scene
+    generator.set_precision(torch.float32)
+    assert generator.scene(latents) is scene
+    assert generator.background is not None
+    generator.background.weight.mul_(0.5)
+    darker = generator.scene(latents)
+    assert darker is not scene and not torch.equal(darker.background_color, scene.background_color)  # type: ignore[arg-type]
 
 
 def test_gradients_reach_everything(pair: TriplaneGenerator) -> None:
