@@ -118,7 +118,7 @@ def edit_reference(
 
     with frozen(generator, adapter):
         with torch.no_grad():
-            before = render_rays(generator.scene(face), *rays, draw(), adapter)
+            before = render_rays(generator.scene(face), *rays, draw(), adapter, exact=True)
         target = resize_labels(target_labels.to(device), size).flatten()[None]
         region = edited_region(before.logits.argmax(-1), target)
         goal = _Goal(before.color[..., :3].transpose(1, 2), target, ~region, settings.perceptual or load_perceptual(device=device))

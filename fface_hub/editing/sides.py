@@ -6,16 +6,12 @@ when the labels in front ask for them. What the painter did not see is left to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fface_hub.cameras import Camera, look_at
-from fface_hub.generators.base import Rendering, Scene
-from fface_hub.rendering.renderer import render_rays
-from fface_hub.rendering.sampling import Sampling
+from fface_hub.generators.base import Rendering
+from fface_hub.rendering.compositing import RayOutputs
 
 YAWS, PITCHES = (-40.0, 40.0, 0.0), (0.0, 0.0, 20.0)
 """Degrees by which the other cameras stand beside and above the default one."""
@@ -25,40 +21,23 @@ SAME = 0.02
 """How much further away than what the painter saw a point may be and still be that, in world units (8 mm)."""
 
 
-@dataclass(frozen=True)
-class Sides:
-    """Rays `[1,R,3]` of other cameras that end on what was not painted, and what they show: `colors [1,R,3]`, `labels [1,R]`."""
+def rays_from_sides(count: int) -> tuple[Tensor, Tensor]:
+    """Origins and directions `[1,R,3]` of about `count` rays, evenly spread over the other views; none for 0."""
+    views = look_at(torch.tensor(YAWS), torch.tensor(PITCHES))
+    side = max(1, round((count / len(views)) ** 0.5)) if count else 0
+    origins, directions = (rays.reshape(1, -1, 3) for rays in views.rays(side))
+    return origins, directions
 
-    origins: Tensor
-    directions: Tensor
-    colors: Tensor
-    labels: Tensor
 
-    @staticmethod
-    @torch.no_grad()
-    def of(scene: Scene, camera: Camera, front: Rendering, region: Tensor, count: int, sampling: Sampling) -> Sides:
-        """Of `count` rays, evenly spread over the other views of `scene`, those that end on a surface which `camera` sees, too (`front` is
-        what it sees), but not within `region [h,h]` (bool)."""
-        views = look_at(torch.tensor(YAWS), torch.tensor(PITCHES)).to(region.device)
-        side = max(1, round((count / len(views)) ** 0.5))
-        origins, directions = (rays.reshape(1, -1, 3) for rays in views.rays(side))
-        seen = render_rays(scene, origins, directions, sampling)
-        surface = (origins + seen.depth[..., None] * directions)[0]
-        framed, pixels = _pixels(surface, camera, region.shape[0])
-        away = (surface - camera.cam2world[0, :3, 3]).norm(dim=-1)
-        visible = framed & (front.opacity.flatten()[pixels] > SOLID) & (away < front.depth.flatten()[pixels] + SAME)
-        kept = visible & (seen.opacity[0] > SOLID) & ~region.flatten()[pixels]
-        colors, labels = seen.color[:, kept, :3], seen.logits[:, kept].argmax(dim=-1)
-        return Sides(origins[:, kept], directions[:, kept], colors, labels)
-
-    def losses(self, scene: Scene, sampling: Sampling) -> tuple[Tensor, Tensor]:
-        """Mean squared difference of colours, and cross-entropy with the labels as they were, both 0-d; the labels are the scene's own."""
-        if self.labels.numel() == 0:
-            nothing = self.colors.sum()
-            return nothing, nothing
-        seen = render_rays(scene, self.origins, self.directions, sampling)
-        image = (seen.color[..., :3] - self.colors).square().mean()
-        return image, F.cross_entropy(seen.logits.transpose(1, 2), self.labels)
+def seen_in_front(rays: tuple[Tensor, Tensor], seen: RayOutputs, camera: Camera, front: Rendering, region: Tensor) -> Tensor:
+    """Which `rays`, origins and directions `[1,R,3]`, end on a surface that `camera` sees, too, but not within `region [h,h]` (bool): bool
+    `[R]`. `seen` is what they see, and `front` what the camera does."""
+    origins, directions = rays
+    surface = (origins + seen.depth[..., None] * directions)[0]
+    framed, pixels = _pixels(surface, camera, region.shape[0])
+    away = (surface - camera.cam2world[0, :3, 3]).norm(dim=-1)
+    visible = framed & (front.opacity.flatten()[pixels] > SOLID) & (away < front.depth.flatten()[pixels] + SAME)
+    return visible & (seen.opacity[0] > SOLID) & ~region.flatten()[pixels]
 
 
 def _pixels(points: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:

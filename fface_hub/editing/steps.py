@@ -14,7 +14,7 @@ from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
 from fface_hub.editing.kept import keep
 from fface_hub.editing.regions import grown
-from fface_hub.editing.sides import Sides
+from fface_hub.editing.sides import rays_from_sides, seen_in_front
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.inversion.encoder import LatentBasis
@@ -230,15 +230,20 @@ class Task:
         self.focus = (self.area[0] * around) / (self.area[0] * around).sum()
         self.rim = around & ~self.inside
         self.target = target.flatten()[self.pixels][None]
-        uv = torch.stack([self.pixels % size + 0.5, self.pixels // size + 0.5], dim=-1) / size
-        self.rays = face.camera.rays_at(uv[None])
         self.start = self.moves.zero(face.latents)
         self.sampling = Sampling(settings.coarse, settings.fine)
+        uv = torch.stack([self.pixels % size + 0.5, self.pixels // size + 0.5], dim=-1) / size
+        front, sides = face.camera.rays_at(uv[None]), [rays.to(device) for rays in rays_from_sides(settings.side_rays)]
+        # All in one look: those of the picture first, and after them those from the sides.
+        self.rays = torch.cat([front[0], sides[0]], dim=1), torch.cat([front[1], sides[1]], dim=1)
+        self.count = len(self.pixels)
         with torch.no_grad():
-            self.colors = self.look(scene)[0]
-        self.sides = None
-        if settings.side_rays:
-            self.sides = Sides.of(scene, face.camera, before, near, settings.side_rays, self.sampling)
+            seen = render_rays(scene, *self.rays, self.sampling, adapter=self.adapter)
+        wanted = seen_in_front(self.rays, seen, face.camera, before, near)
+        wanted[: self.count] = True
+        self.rays = self.rays[0][:, wanted], self.rays[1][:, wanted]
+        self.colors, self.logits = seen.color[:, wanted, :3], seen.logits[:, wanted]
+        self.beside = self.logits[0, self.count :].argmax(-1)
 
     def moved(self, offset: Offset) -> Latents:
         """The face at `offset`, all of it."""
@@ -248,11 +253,6 @@ class Task:
         """The face at `offset` where it is edited, and what is kept of it elsewhere."""
         return replace(self.moved(offset), kept=self.kept)
 
-    def look(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        """Colours `[1,R,3]` and logits `[1,R,K]` of the rays in `scene`."""
-        seen = render_rays(scene, *self.rays, self.sampling, adapter=self.adapter)
-        return seen.color[..., :3], seen.logits
-
     def distance(self, offset: Offset) -> Tensor:
         """Squared distance to where the search began."""
         coordinates, rows = offset.coordinates - self.start.coordinates, offset.rows - self.start.rows
@@ -260,13 +260,21 @@ class Task:
 
     def losses(self, offset: Offset) -> dict[str, Tensor]:
         """The terms at `offset`, weighted; "loss" is their sum. "matched" is the share of the region's rays that have their label."""
-        settings = self.settings
         # The whole of it, though only a part will be shown: what cannot be seen away from the region tells whether it is still this face.
-        scene = self.face.scene(self.moved(offset))
-        colors, logits = self.look(scene)
+        seen = render_rays(self.face.scene(self.moved(offset)), *self.rays, self.sampling, adapter=self.adapter)
+        return self._terms(offset, seen.color[..., :3], seen.logits)
+
+    def losses_before(self) -> dict[str, Tensor]:
+        """`losses` of the face as it was, of which all is known."""
+        return self._terms(self.moves.zero(self.face.latents), self.colors, self.logits)
+
+    def _terms(self, offset: Offset, colors: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """`losses` at `offset`, where the rays show `colors [1,R,3]` and `logits [1,R,K]`."""
+        settings, count = self.settings, self.count
         # Of each ray; weighted by areas, their sums are means over the picture.
-        area, wrong = self.area[0], F.cross_entropy(logits[0], self.target[0], reduction="none")
-        moved = settings.image_weight * (colors - self.colors).square().mean(dim=2)[0]
+        area, wrong = self.area[0], F.cross_entropy(logits[0, :count], self.target[0], reduction="none")
+        change = (colors - self.colors).square().mean(dim=2)[0]
+        moved = settings.image_weight * change[:count]
         terms = {
             "cross_entropy": (wrong * area).sum(),
             "region": (wrong * (settings.inside_weight * self.painted + settings.region_weight * self.focus)).sum(),
@@ -279,32 +287,32 @@ class Task:
             right = (-wrong).exp() * area  # how much of each pixel has the label that it is to have
             done, spilled = right[self.inside].sum(), (area - right)[self.rim].sum()
             terms["overlap"] = settings.overlap_weight * (1 - done / (area[self.inside].sum() + spilled))
-        if self.sides is not None:
-            image, labels = self.sides.losses(scene, self.sampling)
-            terms["sides"] = settings.image_weight * image + settings.side_weight * labels
+        if len(self.beside):
+            labels = F.cross_entropy(logits[0, count:], self.beside)
+            terms["sides"] = settings.image_weight * change[count:].mean() + settings.side_weight * labels
         if settings.perceptual is not None:
             square = (-1, 3, settings.resolution, settings.resolution)
-            image, original = (values.transpose(1, 2).reshape(square) for values in (colors, self.colors))
+            image, original = (values[:, :count].transpose(1, 2).reshape(square) for values in (colors, self.colors))
             terms["perceptual"] = masked_image_loss(settings.perceptual, image, original, self.keep.reshape(1, *square[2:]))
-        matched = (logits[0].argmax(-1) == self.target[0])[self.inside].float().mean()
+        matched = (logits[0, :count].argmax(-1) == self.target[0])[self.inside].float().mean()
         return {"loss": torch.stack(list(terms.values())).sum(), **terms, "matched": matched}
 
 
 def optimise(
     task: Task, starts: list[Offset], preview: Callable[[Latents], Tensor], callback: Callback | None
 ) -> tuple[Offset, list[dict[str, float]]]:
-    """Adam from the best of `starts`; the offset of the lowest loss, and all losses."""
+    """Adam from the face as it is or the best of other `starts`; the offset of the lowest loss, and all losses."""
     settings = task.settings
     tell = between(callback, 0, settings.steps) or (lambda: None)
-    tried, starts = [], [start.copy() for start in starts]
-    for start in starts:
+    # No move at all is the first to begin with.
+    starts, found = [task.start, *(start.copy() for start in starts)], [task.losses_before()]
+    for start in starts[1:]:
         start.pull_back(settings.reach)
-    for start in starts if len(starts) > 1 else ():
         with torch.no_grad():
-            losses = with_less_memory(lambda start=start: task.losses(start))
-        tried.append(float(losses["loss"] - losses["prior"]))
+            found.append(with_less_memory(lambda start=start: task.losses(start)))
         tell()
-    task.start = starts[tried.index(min(tried))] if tried else starts[0]
+    tried = [float(losses["loss"] - losses["prior"]) for losses in found]
+    task.start = starts[tried.index(min(tried))]
     offset = task.start.copy()
     offset.coordinates.requires_grad_()
     offset.rows.requires_grad_()

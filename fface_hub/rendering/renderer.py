@@ -41,12 +41,11 @@ def render_rays(
 ) -> RayOutputs:
     """Render rays `origins`, `directions [B,R,3]` (unit), differentiably, in parts if they would take more than `memory.ray_memory()`.
 
-    `adapter` replaces the scene's logits by its own and touches nothing else; without `color` the colour branch is not computed. Where
-    gradients are wanted of one face that has a `Field`, on a CPU, samples that hardly show are left out (`rendering.sparse`), unless
-    `exact`.
+    `adapter` replaces the scene's logits by its own and touches nothing else; without `color` the colour branch is not computed. Of one
+    face that has a `Field`, on a CPU, samples that hardly show are left out (`rendering.sparse`), unless `exact`.
     """
     sampling, gradients = sampling or Sampling(), torch.is_grad_enabled()
-    count, sparse = origins.shape[1], gradients and not exact and scene.batch == 1 and scene.rule == "midpoint"
+    count, sparse = origins.shape[1], not exact and scene.batch == 1 and scene.rule == "midpoint"
     field = scene.field() if sparse and scene.device.type == "cpu" else None
     render_part = _render_rays if field is None else functools.partial(render_sparse, field)
     step = rays_at_once(count, bytes_per_ray(scene, sampling, gradients))

@@ -11,7 +11,7 @@ import torch
 from fface_hub.cameras import look_at
 from fface_hub.editing.edit import EditSession, EditSettings, edit
 from fface_hub.editing.regions import grown
-from fface_hub.editing.sides import YAWS, Sides
+from fface_hub.editing.sides import YAWS, rays_from_sides, seen_in_front
 from fface_hub.editing.steps import RING, Edited, Face, Moves, Offset, Rays, Task
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import GeometrySamples
@@ -96,28 +96,46 @@ def test_colors_outside_count_half_by_area_and_half_by_class() -> None:
 def test_sides_are_what_the_painter_saw_and_did_not_paint() -> None:
     scene, camera = BallGenerator().scene(FACE), look_at(0.0)
     front = render(scene, camera, 32, Sampling(16, 16))
+    rays = rays_from_sides(3 * 24**2)
+    seen = render_rays(scene, *rays, Sampling(16, 16))
+    surface = (rays[0] + seen.depth[..., None] * rays[1])[0]
     nothing = torch.zeros(32, 32, dtype=torch.bool)
-    sides = Sides.of(scene, camera, front, nothing, 3 * 24**2, Sampling(16, 16))
-    assert 0 < sides.labels.numel() < 3 * 24**2
-    assert set(sides.labels.unique().tolist()) <= {1, 2}  # ball and spot, and no ray that meets nothing
+    sides = seen_in_front(rays, seen, camera, front, nothing)
+    assert sides.shape == (3 * 24**2,) and 0 < int(sides.sum()) < len(sides)
+    assert set(seen.logits[0, sides].argmax(-1).tolist()) <= {1, 2}  # ball and spot, and no ray that meets nothing
     # The ball ends some way below r = .25, where fog begins; from z = 2.7 one sees the half of it that is in front.
-    assert float(_surface(sides)[:, 2].min()) > -0.02 and float(_surface(sides).norm(dim=-1).max()) < 0.25
+    assert float(surface[sides][:, 2].min()) > -0.02 and float(surface[sides].norm(dim=-1).max()) < 0.25
     left = nothing.clone()
     left[:, :16] = True
-    halved = Sides.of(scene, camera, front, left, 3 * 24**2, Sampling(16, 16))
-    assert 0 < halved.labels.numel() < sides.labels.numel() and float(_surface(halved)[:, 0].min()) > -0.01
-    same, labels = sides.losses(scene, Sampling(16, 16))
-    assert float(same) == pytest.approx(0, abs=1e-6)
-    other, changed = sides.losses(BallGenerator().scene(moved(1.5, 0.0, 0.8)), Sampling(16, 16))
-    assert float(changed) > float(labels) + 0.05 and float(other) < 1e-3  # labels move, the one colour does not
-    none = Sides.of(scene, camera, front, ~nothing, 48, Sampling(16, 16)).losses(scene, Sampling(16, 16))
-    assert [float(each) for each in none] == [0.0, 0.0] and len(YAWS) == 3
+    halved = seen_in_front(rays, seen, camera, front, left)
+    assert 0 < int(halved.sum()) < int(sides.sum()) and float(surface[halved][:, 0].min()) > -0.01
+    assert not seen_in_front(rays, seen, camera, front, ~nothing).any()
+    none = rays_from_sides(0)
+    assert none[0].shape == none[1].shape == (1, 0, 3) and len(YAWS) == 3
 
 
-def _surface(sides: Sides) -> torch.Tensor:
-    """Points `[R,3]` where the rays of `sides` end."""
-    seen = render_rays(BallGenerator().scene(FACE), sides.origins, sides.directions, Sampling(16, 16))
-    return (sides.origins + seen.depth[..., None] * sides.directions)[0]
+def test_what_is_seen_from_the_sides_is_held() -> None:
+    generator, camera = BallGenerator(), look_at(0.0)
+    scene = generator.scene(FACE)
+    before = render(scene, camera, 32, Sampling(16, 16))
+    region = torch.zeros(32, 32, dtype=torch.bool)
+    region[:2] = True
+    settings = replace(SETTINGS, rays=None, side_rays=400, side_weight=1.0, resolution=32, coarse=16, fine=16)
+    face = Face(generator, generator.scene, FACE, camera)
+    edited = Edited(face, None, Moves.of(face))
+    task = Task(edited, settings, scene, before, region, before.labels[0])
+    with torch.no_grad():
+        same, known = task.losses(task.start), task.losses_before()
+        offset = replace(task.start.copy(), rows=moved(1.5, 0.0, 0.8).geometry - FACE.geometry)
+        other = task.losses(offset)
+        painted = Task(edited, settings, scene, before, torch.ones_like(region), before.labels[0]).losses(task.start)
+    assert list(same) == list(known)
+    for name, value in same.items():
+        torch.testing.assert_close(known[name], value)
+    labels = task.logits[0, 32**2 :].log_softmax(-1).amax(-1)
+    assert len(labels) > 50 and float(same["sides"]) == pytest.approx(-float(labels.mean()), rel=1e-4)  # colours are as they were
+    assert float(other["sides"]) > float(same["sides"]) + 0.05
+    assert "sides" not in painted  # nothing is left that was not painted
 
 
 def test_a_face_moves_along_the_axes_and_its_colour_rows_stay() -> None:

@@ -1,4 +1,4 @@
-"""Rays with gradients of which only what shows is computed, beside all samples. (Any sizes: tests/properties/test_fast_paths.py.)"""
+"""Rays of which only what shows is computed, beside all samples. (Any sizes: tests/properties/test_fast_paths.py.)"""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ def test_values_and_gradients_are_those_of_all_samples(way: str) -> None:
         origins, directions = (value.requires_grad_() for value in look_at(15.0, 5.0).rays(16))
         rays = render_rays(scene, origins, directions, FEW, adapter, color=way != "no colour", exact=exact)
         random = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            same = render_rays(scene, origins, directions, FEW, adapter, color=way != "no colour", exact=exact)
+        assert all(torch.equal(one, other) for one, other in zip(outputs(rays), outputs(same), strict=True))
         loss = torch.stack([(torch.randn(x.shape, generator=random) * x).mean() for x in outputs(rays) if x.numel()]).sum()
         taken = [rows, origins, directions, *(adapter.parameters() if adapter is not None else ())]
         found.append((outputs(rays), torch.autograd.grad(loss, taken, allow_unused=True)))
@@ -113,9 +116,7 @@ def test_what_is_no_number_shows() -> None:
     assert bool(rays.opacity.isnan().any()) and not bool(rays.opacity.isnan().all())
 
 
-def test_all_samples_are_taken_without_gradients_and_of_several_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_samples_are_taken_of_several_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "render_sparse", lambda *_: pytest.fail("not here"))
     generator, (origins, directions) = solid_generator(), look_at(0.0).rays(4)
-    with torch.no_grad():
-        render_rays(generator.scene(generator.sample(1, 0)), origins, directions, FEW)
     render_rays(generator.scene(generator.sample(2, 0)), *(x.expand(2, -1, -1) for x in (origins, directions)), FEW)
