@@ -115,7 +115,8 @@ class EditSession:
             edited = Edited(self.face, self.adapter, self.moves)
             task = with_less_memory(lambda: Task(edited, settings, scene, before, region, target))
             starts = self._guesses(task.start, before, target, settings)
-            starts += [self._last] if settings.warm and self._last is not None else []
+            if settings.warm and self._last is not None:
+                starts.append(self._last)
             tell()
             window = self._window(region, settings)
             best, history = optimise(task, starts, lambda found: self._show(found, settings, callback, window=window).raw[0, :3], callback)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -265,8 +266,9 @@ class Task:
         return self._terms(offset, seen.color[..., :3], seen.logits)
 
     def losses_before(self) -> dict[str, Tensor]:
-        """`losses` of the face as it was, of which all is known."""
-        return self._terms(self.moves.zero(self.face.latents), self.colors, self.logits)
+        """`losses` of the face as it was. All that it shows is known, unless something is kept in it of the time before an earlier edit."""
+        unmoved = self.moves.zero(self.face.latents)
+        return self.losses(unmoved) if self.face.latents.kept is not None else self._terms(unmoved, self.colors, self.logits)
 
     def _terms(self, offset: Offset, colors: Tensor, logits: Tensor) -> dict[str, Tensor]:
         """`losses` at `offset`, where the rays show `colors [1,R,3]` and `logits [1,R,K]`."""
@@ -299,20 +301,21 @@ class Task:
 
 
 def optimise(
-    task: Task, starts: list[Offset], preview: Callable[[Latents], Tensor], callback: Callback | None
+    task: Task, others: list[Offset], preview: Callable[[Latents], Tensor], callback: Callback | None
 ) -> tuple[Offset, list[dict[str, float]]]:
-    """Adam from the face as it is or the best of other `starts`; the offset of the lowest loss, and all losses."""
+    """Adam from the face as it is, or one of the `others` if that is a better start; the offset of the lowest loss, and all losses."""
     settings = task.settings
     tell = between(callback, 0, settings.steps) or (lambda: None)
-    # No move at all is the first to begin with.
-    starts, found = [task.start, *(start.copy() for start in starts)], [task.losses_before()]
-    for start in starts[1:]:
+    starts = [task.start, *(other.copy() for other in others)]
+    for start in starts:
         start.pull_back(settings.reach)
+    tried = []
+    for look_at in (task.losses_before, *(partial(task.losses, start) for start in starts[1:])) if others else ():
         with torch.no_grad():
-            found.append(with_less_memory(lambda start=start: task.losses(start)))
+            losses = with_less_memory(look_at)
+        tried.append(float(losses["loss"] - losses["prior"]))
         tell()
-    tried = [float(losses["loss"] - losses["prior"]) for losses in found]
-    task.start = starts[tried.index(min(tried))]
+    task.start = starts[tried.index(min(tried))] if tried else task.start
     offset = task.start.copy()
     offset.coordinates.requires_grad_()
     offset.rows.requires_grad_()

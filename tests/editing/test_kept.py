@@ -11,6 +11,7 @@ from fface_hub.cameras import look_at, orbit
 from fface_hub.editing.composite import face_scene
 from fface_hub.editing.edit import EditSession, EditSettings, edit
 from fface_hub.editing.kept import FADE, FAINT, GROW, MARGIN, PLAIN, RAMP, WIDE, KeptScene, keep
+from fface_hub.editing.steps import Edited, Task
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Rendering
 from fface_hub.inversion.inversion import Inversion
@@ -175,6 +176,21 @@ def test_a_second_edit_keeps_what_neither_painted() -> None:
     elsewhere[2:10, 2:10], elsewhere[18:28, 18:28] = False, False
     assert torch.equal(views[0][0][:, elsewhere], views[1][0][:, elsewhere])
     assert not torch.equal(views[0][0][:, 22:24, 22:24], views[1][0][:, 22:24, 22:24])
+
+
+def test_a_face_that_was_edited_is_where_a_search_begins_as_a_whole() -> None:
+    """Nothing is kept of it on the way, so what its picture shows is not where the search begins."""
+    generator, region = solid_generator(), box(32, slice(8, 20), slice(8, 20))
+    face = generator.sample(1, seed=3)
+    for latents, whole in ((face, True), (moved(face, region), False)):
+        session = EditSession(generator, latents)
+        before = session.before(SHORT)
+        task = Task(Edited(session.face, None, session.moves), SHORT, face_scene(generator, latents), before, region, before.labels[0])
+        with torch.no_grad():
+            known, seen = task.losses_before(), task.losses(task.start)
+        for name, value in seen.items():
+            torch.testing.assert_close(known[name], value)
+        assert (float(known["image"]) < 1e-9) == whole
 
 
 def test_best_latents_on_the_way_keep_the_rest_too() -> None:
