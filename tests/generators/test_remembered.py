@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import pickle
 
 import pytest
 import torch
@@ -53,5 +52,5 @@ def test_a_copy_begins_with_nothing() -> None:
     memory: Remembered[Made] = Remembered(4, weak=True)
     rows = torch.zeros(1)
     first = memory.get(0, (rows,), Made)
-    for other in (copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))):
-        assert other.get(0, (rows,), Made) is not first and (other.count, other.weak) == (4, True)
+    other = copy.deepcopy(memory)
+    assert other.get(0, (rows,), Made) is not first and (other.count, other.weak) == (4, True)
