@@ -143,7 +143,7 @@ TOLD = ("face", "faces", "suggestion", "fit", "other", "turn")
 """Kinds of work that say themselves what became of them when they are stopped."""
 
 
-def cancel(request: gr.Request, kinds: Sequence[str], waited: bool = False) -> Any:
+def cancel(request: gr.Request, kinds: Sequence[str], waited: bool = False) -> str | dict[str, Any]:
     """Stop this visitor's running work of these `kinds`, and say what came of it, unless the work does (`TOLD`); `waited` says that some
     which had not begun yet was taken back."""
     stopped = [kind for kind in kinds if stop(request, kind)]

@@ -310,9 +310,9 @@ def optimise(
     for start in starts:
         start.pull_back(settings.reach)
     tried = []
-    for look_at in (task.losses_before, *(partial(task.losses, start) for start in starts[1:])) if others else ():
+    for try_one in (task.losses_before, *(partial(task.losses, start) for start in starts[1:])) if others else ():
         with torch.no_grad():
-            losses = with_less_memory(look_at)
+            losses = with_less_memory(try_one)
         tried.append(float(losses["loss"] - losses["prior"]))
         tell()
     task.start = starts[tried.index(min(tried))] if tried else task.start

@@ -1,9 +1,8 @@
-"""Rays of which only what shows is computed, with gradients if they are wanted: the fast twin of `renderer.render_rays`.
-It is for scenes that offer a `Field`.
+"""Rays of which only what shows is computed, with gradients or without: the fast twin of `renderer.render_rays`.
 
-A step of an edit or an inversion looks at some thousand rays of 48 samples, of which about a quarter show. All are looked at by the field,
-without gradients: that tells where the fine ones go and what each weighs. Those that weigh more than `SLIGHT` are then computed as the
-scene does; the density of the others stands, and neither their labels nor their colours are asked for.
+A step of an edit or an inversion looks at some thousand rays of 48 samples, of which about a quarter show. All are looked at by the
+scene's `Field`, without gradients: that tells where the fine ones go and what each weighs. Those that weigh more than `SLIGHT` are then
+computed as the scene does; the density of the others stands, and neither their labels nor their colours are asked for.
 
 So what is left out of a value is at most `SLIGHT` for each sample, whose weight the others of its ray take. Of a gradient it is as
 little by the rule "midpoint": a density that lets next to nothing show moves its weight by no more, since softplus and its derivative

@@ -39,7 +39,7 @@ def wiring(page: gr.Blocks, session: gr.State, on: SimpleNamespace) -> Wiring:
     def cancels(button: gr.Button, status: gr.Markdown, *kinds: str) -> None:
         """Let `button` stop work of these kinds."""
 
-        async def cancel(request: gr.Request) -> Any:
+        async def cancel(request: gr.Request) -> str | dict[str, Any]:
             """Stop what this visitor has running or waiting."""
             return jobs.cancel(request, kinds, await jobs.take_back(page, request))
 

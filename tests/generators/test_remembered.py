@@ -41,11 +41,16 @@ def test_the_oldest_go_and_weakly_held_values_with_their_last_owner() -> None:
     values = [strong.get(0, (row,), Made) for row in rows]
     assert strong.get(0, (rows[1],), Made) is values[1] and strong.get(0, (rows[0],), Made) is not values[0]
     weak: Remembered[Made] = Remembered(2, weak=True)
-    number = id(weak.get(0, (rows[0],), Made))
+    made: list[str] = []
+
+    def make() -> Made:
+        made.append("one")
+        return Made()
+
+    weak.get(0, (rows[0],), make)
     gc.collect()
-    made: list[int] = []
-    kept = weak.get(0, (rows[0],), lambda: (made.append(number), Made())[1])
-    assert made and weak.get(0, (rows[0],), Made) is kept
+    kept = weak.get(0, (rows[0],), make)
+    assert weak.get(0, (rows[0],), make) is kept and len(made) == 2
 
 
 def test_a_copy_begins_with_nothing() -> None:

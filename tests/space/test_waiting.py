@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from fface_hub.progress import Callback, Step
@@ -50,9 +51,9 @@ def test_an_edit_that_waits_for_its_turn_can_be_cancelled(tmp_path: Path, monkey
             assert last.call(cancel) == "Stopped before it began. The face is as it was."
             until(waiting.done)
         assert last.call("cancel") == "Nothing is running."  # and nothing waits any more
-        assert isinstance(visitors[0].call("cancel"), dict)  # nothing new to show: the edit says what became of it
+        assert visitors[0].call("cancel") == gr.skip()  # the edit itself says what became of it
         until(running[0].done)
         assert last.call("reset")[-1] == "This is the face before any edit."  # a place is free, and still
         assert len(begun) == limits.AT_ONCE and not running[1].done()
-        visitors[1].call("cancel")
+        assert visitors[1].call("cancel") == gr.skip()
         until(running[1].done)
