@@ -1,13 +1,14 @@
 """Where in space a face was edited: what lies elsewhere is kept as it was.
 
 A painting says what one view shall show, and latents move whole faces. So an edited face is composed of two, the one before and the one
-after, and this says how much of the second is at each point.
+after, and this says how much of the second is at each point. The one before may be an edited face itself: each edit is a layer, which later
+ones leave as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,20 +22,26 @@ SOFT = 0.02
 LARGEST = 1e6
 """Limit of a camera's numbers: far beyond it float32 would see points nowhere."""
 MOST = 64
-"""Frustums of one face."""
+"""Frustums of one layer."""
+LAYERS = 8
+"""Layers of one face: each has planes of its own, which take time and memory."""
+NAMES = ("geometry", "cameras", "maps", "span")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The face before its edits, `geometry [1,L,D]`, and V frustums that the edited one fills: `cameras [V]` see them, and `maps [V,2,h,h]`
+    """The face before an edit, `geometry [1,L,D]`, and V frustums that the edited one fills: `cameras [V]` see them, and `maps [V,2,h,h]`
     (uint8, so that a file gives back just this) hold, row by row from the top left, in 255ths: how much of the edited face there is in each
     direction, and how far it goes along unit rays, between the depths `span [2]`; at its end it does not fade.
+
+    `earlier` is what was kept of the face before, if it had been edited, too.
     """
 
     geometry: Tensor
     cameras: Camera
     maps: Tensor
     span: Tensor
+    earlier: Kept | None = None
 
     def __post_init__(self) -> None:
         maps, known = self.maps, self.geometry.ndim == 3 and len(self.geometry) == 1 and self.span.shape == (2,)
@@ -42,6 +49,14 @@ class Kept:
             raise ValueError(f"geometry [1,L,D], maps [V,2,h,h] (uint8) and span [2] expected, got {self.geometry.shape}, {maps.shape}")
         if len(self.cameras) != len(maps) or not 0 < len(maps) <= MOST:
             raise ValueError(f"1 to {MOST} frustums with a camera each expected, got {len(maps)} and {len(self.cameras)} cameras")
+        earlier = self.earlier
+        if earlier is not None and (earlier.geometry.shape != self.geometry.shape or len(earlier.layers) >= LAYERS):
+            raise ValueError(f"up to {LAYERS} layers of one shape expected, got {earlier.geometry.shape} below {self.geometry.shape}")
+
+    @property
+    def layers(self) -> tuple[Kept, ...]:
+        """This and all that is `earlier`, the first edit first."""
+        return (*(() if self.earlier is None else self.earlier.layers), self)
 
     def at(self, points: Tensor) -> Tensor:
         """How much of the edited face is at world `points [P,3]`: in [0, 1], `[P]`, the most that a frustum has of it."""
@@ -58,36 +73,83 @@ class Kept:
         return torch.where(ahead, share * torch.where(far >= 1, 1.0, left.clamp(0, 1)), 0.0).amax(0)
 
     @staticmethod
-    def joined(several: Sequence[Kept], geometry: Tensor) -> Kept:
-        """The frustums of `several` faces of one generator around one `geometry`; those that the same camera sees become one, and of more
-        than `MOST` the first go."""
-        cameras: list[Tensor] = []
-        maps: list[Tensor] = []
-        for camera, new in ((c, m) for kept in several for c, m in zip(kept.cameras.to_vector(), kept.maps, strict=True)):
-            same = [i for i, known in enumerate(cameras) if torch.equal(known, camera) and maps[i].shape == new.shape]
-            if same:
-                maps[same[0]] = torch.maximum(maps[same[0]], new)
-            else:
-                cameras.append(camera)
-                maps.append(new)
-        return Kept(geometry, Camera.from_vector(torch.stack(cameras[-MOST:])), torch.stack(maps[-MOST:]), several[0].span)
+    def stacked(layers: Sequence[Kept]) -> Kept:
+        """The last of `layers`, and before it the others, whatever was earlier than each of them until now.
+
+        Where they are more than `LAYERS`, the one of which least shows becomes one with the next: of the face after both, and so not
+        exactly what it was.
+        """
+        alone = [replace(layer, earlier=None) for layer in layers]
+        while len(alone) > LAYERS:
+            least = min(range(len(alone) - 1), key=lambda index: _showing(alone[index], alone[index + 1 :]))
+            alone[least : least + 2] = [_joined(alone[least], alone[least + 1])]
+        stack = alone[0]
+        for layer in alone[1:]:
+            stack = replace(layer, earlier=stack)
+        return stack
+
+    def same(self, other: Kept) -> bool:
+        """Whether both keep the same of the same face."""
+        mine, theirs = self.tensors(), other.tensors()
+        return mine.keys() == theirs.keys() and all(torch.equal(values, theirs[name]) for name, values in mine.items())
+
+    def frustums(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The numbers of each camera `[25]`, with its maps `[2,h,h]`."""
+        return zip(self.cameras.to_vector(), self.maps, strict=True)
 
     def to(self, device: torch.device | str) -> Kept:
         """The same on `device`."""
-        return Kept(self.geometry.to(device), self.cameras.to(device), self.maps.to(device), self.span.to(device))
+        earlier = None if self.earlier is None else self.earlier.to(device)
+        return Kept(self.geometry.to(device), self.cameras.to(device), self.maps.to(device), self.span.to(device), earlier)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What `from_tensors` makes it from again."""
-        return {"geometry": self.geometry, "cameras": self.cameras.to_vector(), "maps": self.maps, "span": self.span}
+        """What `from_tensors` makes it from again; names of what is earlier begin with as many `earlier.`"""
+        found = {"geometry": self.geometry, "cameras": self.cameras.to_vector(), "maps": self.maps, "span": self.span}
+        if self.earlier is not None:
+            found |= {f"earlier.{name}": values for name, values in self.earlier.tensors().items()}
+        return found
 
     @staticmethod
     def from_tensors(tensors: Mapping[str, Tensor]) -> Kept:
         """Inverse of `tensors`; `ModelError` if they are not of such shapes and numbers."""
+        layers, prefix = [], ""
         try:
-            geometry, cameras, maps, span = (tensors[key] for key in ("geometry", "cameras", "maps", "span"))
-            sane = 0 < float(span[0]) < float(span[1]) < LARGEST and float(cameras.abs().max()) < LARGEST
-            if len(tensors) != 4 or cameras.shape[1:] != (25,) or not sane:
-                raise ValueError("other tensors than these, no cameras, or no span")
-            return Kept(geometry.float(), Camera.from_vector(cameras.float()), maps, span.float())
+            while len(layers) * len(NAMES) < len(tensors) and len(layers) < LAYERS:
+                geometry, cameras, maps, span = (tensors[prefix + name] for name in NAMES)
+                sane = 0 < float(span[0]) < float(span[1]) < LARGEST and float(cameras.abs().max()) < LARGEST
+                if cameras.shape[1:] != (25,) or not sane:
+                    raise ValueError("no cameras, or no span")
+                layers.append(Kept(geometry.float(), Camera.from_vector(cameras.float()), maps, span.float()))
+                prefix += "earlier."
+            if not layers or len(layers) * len(NAMES) != len(tensors):
+                raise ValueError("other tensors than these")
+            return Kept.stacked(layers[::-1])
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ModelError("What this face keeps of the time before its edits is damaged: make the face again.") from error
+
+
+def _joined(first: Kept, second: Kept) -> Kept:
+    """The frustums of two layers, the second upon the first, as one; those that the same camera sees become one, and of more than `MOST`
+    the first go."""
+    cameras: list[Tensor] = []
+    maps: list[Tensor] = []
+    for camera, new in (*first.frustums(), *second.frustums()):
+        same = [i for i, known in enumerate(cameras) if torch.equal(known, camera) and maps[i].shape == new.shape]
+        if same:
+            maps[same[0]] = torch.maximum(maps[same[0]], new)
+        else:
+            cameras.append(camera)
+            maps.append(new)
+    return replace(first, cameras=Camera.from_vector(torch.stack(cameras[-MOST:])), maps=torch.stack(maps[-MOST:]))
+
+
+def _showing(layer: Kept, later: Sequence[Kept]) -> float:
+    """How much of a picture shows `layer` and none of the `later` ones; what another camera saw hides nothing."""
+    total = 0.0
+    for camera, maps in layer.frustums():
+        left = maps[0] / 255
+        for known, above in (frustum for other in later for frustum in other.frustums()):
+            if torch.equal(known, camera) and above.shape == maps.shape:
+                left = left * (1 - above[0] / 255)
+        total += float(left.mean())
+    return total

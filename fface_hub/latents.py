@@ -65,14 +65,14 @@ class Latents:
         return replace(moved, appearance=torch.lerp(self.appearance, other.appearance, weight))
 
     def lerp_geometry(self, other: Latents, amount: float | Tensor) -> Latents:
-        """`lerp` of the geometry alone. Where one of both was edited, what is kept goes along, too, and the other's is its geometry."""
+        """`lerp` of the geometry alone. Edits that both have stay as they are; of the others each goes along, where it was made."""
         weight = self._weight(amount)
-        kept, ends = None, (self.kept, other.kept)
         if weight.numel() == 1 and float(weight) in (0, 1):
-            kept = ends[int(weight)]
-        elif any(ends):
-            first, second = (latents.geometry if latents.kept is None else latents.kept.geometry for latents in (self, other))
-            kept = Kept.joined([end for end in ends if end is not None], torch.lerp(first, second, weight))
+            kept = (self.kept, other.kept)[int(weight)]
+        elif self.kept is None and other.kept is None:
+            kept = None
+        else:
+            kept = _between(self, other, weight)
         return replace(self, geometry=torch.lerp(self.geometry, other.geometry.expand_as(self.geometry), weight), kept=kept)
 
     def _weight(self, amount: float | Tensor) -> Tensor:
@@ -125,3 +125,20 @@ class Latents:
     def load(path: str | Path) -> Latents:
         """Inverse of `save`; `ModelError` if the file is not one of those."""
         return Latents.from_tensors(read_tensors(path), Path(path).name)
+
+
+def _between(first: Latents, second: Latents, weight: Tensor) -> Kept:
+    """What is kept of faces in between, of which one at least was edited."""
+    layers = [() if latents.kept is None else latents.kept.layers for latents in (first, second)]
+    ways = [[*(layer.geometry for layer in own), latents.geometry] for own, latents in zip(layers, (first, second), strict=True)]
+    # Layers that both have, with the face before and the one after each of them.
+    shared = 0
+    for mine, theirs in zip(*layers, strict=False):
+        if not mine.same(theirs) or not torch.equal(ways[0][shared + 1], ways[1][shared + 1]):
+            break
+        shared += 1
+    # First the way from the second's face before its own edits to those of the first, and then to its own.
+    ends = [(geometry, ways[1][shared]) for geometry in ways[0]] + [(ways[0][-1], geometry) for geometry in ways[1][shared + 1 :]]
+    stack = [*layers[0], *layers[1][shared:]]
+    before = [ends[k][0] if k < shared else torch.lerp(*ends[k], weight) for k in range(len(stack))]
+    return Kept.stacked([replace(layer, geometry=geometry) for layer, geometry in zip(stack, before, strict=True)])

@@ -25,8 +25,9 @@ EARLIER = 6
 SESSION_BYTES = 5_000_000
 SESSION_UNPACKED = 40_000_000
 """A session file, and all in it together once it is unpacked."""
-SCENES = 16
-"""Faces of all visitors together whose scene is kept for the next view of it, about 20 MB each; others are computed anew when looked at."""
+SCENES = 48
+"""Scenes of all visitors' faces together that are kept for the next view, about 20 MB each: a face has one, and one more for each of up to
+eight edits. Others are computed anew when looked at."""
 
 # ── how many at once, of all visitors together ──
 AT_ONCE = 2

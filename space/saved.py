@@ -29,7 +29,7 @@ from fface_hub.errors import FFaceError, LayoutError, ModelError
 from fface_hub.files import write_tensors
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.inversion import FILES, Inversion
-from fface_hub.kept import MOST, Kept
+from fface_hub.kept import LAYERS, MOST, Kept
 from fface_hub.latents import Latents
 from fface_hub.layouts import MAX_CLASSES, Layout
 from fface_hub.sources import CONFIG_NAME, WEIGHTS_NAME
@@ -37,7 +37,7 @@ from space import limits, storage
 from space.painting import data_url
 from space.state import Edit, Session
 
-FORMAT = "fface-session-1"
+FORMAT = "fface-session-2"
 NOTE = (
     "This file holds no photo. Its numbers still encode the likeness of the person, and of a photo the colours of the surroundings as a "
     "blurred picture: treat it as you would treat a picture of that person."
@@ -75,15 +75,15 @@ class _Tables:
         return {
             "geometry": self.put("geometry", latents.geometry[0]),
             "appearance": [self.put("appearance", rows) for rows in latents.appearance[0]],
-            "kept": None if latents.kept is None else self._kept(latents.kept),
+            "kept": [] if latents.kept is None else [self._layer(layer) for layer in latents.kept.layers],
         }
 
-    def _kept(self, kept: Kept) -> dict[str, Any]:
+    def _layer(self, layer: Kept) -> dict[str, Any]:
         return {
-            "geometry": self.put("geometry", kept.geometry[0]),
-            "cameras": kept.cameras.to_vector().tolist(),
-            "maps": [self.put("kept", maps) for maps in kept.maps],
-            "span": kept.span.tolist(),
+            "geometry": self.put("geometry", layer.geometry[0]),
+            "cameras": layer.cameras.to_vector().tolist(),
+            "maps": [self.put("kept", maps) for maps in layer.maps],
+            "span": layer.span.tolist(),
         }
 
     def labels(self, labels: Tensor | None) -> int | None:
@@ -253,13 +253,14 @@ def _latents(entry: Any, tables: dict[str, Tensor]) -> Latents:
     if not isinstance(entry, dict) or set(entry) != LATENT_KEYS or not 0 < len(_list(entry["appearance"])) <= MAX_CLASSES:
         raise ModelError(DAMAGED)
     colors = torch.stack([_row("appearance", number, tables) for number in entry["appearance"]])
-    return Latents(_row("geometry", entry["geometry"], tables)[None], colors[None], _kept(entry["kept"], tables))
+    layers = [_layer(layer, tables) for layer in _list(entry["kept"])]
+    if len(layers) > LAYERS:
+        raise ModelError(DAMAGED)
+    return Latents(_row("geometry", entry["geometry"], tables)[None], colors[None], Kept.stacked(layers) if layers else None)
 
 
-def _kept(entry: Any, tables: dict[str, Tensor]) -> Kept | None:
-    """What is kept of a face."""
-    if entry is None:
-        return None
+def _layer(entry: Any, tables: dict[str, Tensor]) -> Kept:
+    """What one edit of a face keeps."""
     if not isinstance(entry, dict) or set(entry) != KEPT_KEYS or not 0 < len(_list(entry["maps"])) == len(_list(entry["cameras"])) <= MOST:
         raise ModelError(DAMAGED)
     if len(_list(entry["span"])) != 2 or not all(type(x) in (int, float) and abs(x) < LARGEST for x in entry["span"]):

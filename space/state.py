@@ -197,14 +197,22 @@ _HOLDING: deque[weakref.ref[Session]] = deque()
 
 
 def _hold(session: Session) -> None:
-    """Keep the scene of `session`; of those kept, the oldest go when they are more than `limits.SCENES`."""
+    """Keep the scene of `session`; of those kept, the oldest go when they are made of more than `limits.SCENES`."""
     for known in tuple(_HOLDING):
         if known() in (None, session):
             _HOLDING.remove(known)
     _HOLDING.append(weakref.ref(session))
-    while len(_HOLDING) > limits.SCENES:
+    while len(_HOLDING) > 1 and sum(_size(known()) for known in _HOLDING) > limits.SCENES:
         if (oldest := _HOLDING.popleft()()) is not None:
             oldest._scene = None
+
+
+def _size(session: Session | None) -> int:
+    """Of how many scenes the one that is kept is made: that of the face as it came, and one of each edit."""
+    if session is None or session._scene is None:
+        return 0
+    kept = session._scene[0].kept
+    return 1 if kept is None else 1 + len(kept.layers)
 
 
 def forget_unless_back(memory: StateHolder, visitor: str) -> None:

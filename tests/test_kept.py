@@ -10,16 +10,28 @@ from torch import Tensor
 
 from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
-from fface_hub.kept import MOST, SOFT, Kept
+from fface_hub.kept import LAYERS, MOST, SOFT, Kept
 
 NEAR, FAR = 2.0, 4.0
 CAMERA = look_at(0.0)
 
 
-def kept(share: Tensor, far: float = 1.0, camera=CAMERA) -> Kept:
-    """One frustum with `share [h,h]` in [0, 1] that goes as `far` as that share of the span."""
+def kept(share: Tensor, far: float = 1.0, camera=CAMERA, of: float = 0.0) -> Kept:
+    """One frustum with `share [h,h]` in [0, 1] that goes as `far` as that share of the span, around a geometry of that number."""
     maps = torch.stack([share, torch.full_like(share, far)]).mul(255).round().to(torch.uint8)
-    return Kept(torch.zeros(1, 3, 2), camera, maps[None], torch.tensor([NEAR, FAR]))
+    return Kept(torch.full((1, 3, 2), of), camera, maps[None], torch.tensor([NEAR, FAR]))
+
+
+def numbers(stack: Kept) -> list[float]:
+    """Of the geometries of its layers."""
+    return [layer.geometry[0, 0, 0].item() for layer in stack.layers]
+
+
+def column(index: int, count: int = LAYERS + 1, share: float = 1.0) -> Tensor:
+    """A share of one column of a picture that is `count` wide."""
+    found = torch.zeros(count, count)
+    found[:, index] = share
+    return found
 
 
 def points(*uv_depth: tuple[float, float, float]) -> Tensor:
@@ -55,26 +67,57 @@ def test_an_edit_fades_out_behind_what_was_edited() -> None:
 def test_several_frustums_give_the_most_that_one_of_them_has() -> None:
     left, right = torch.zeros(4, 4), torch.zeros(4, 4)
     left[:, :2], right[:, 1:] = 1.0, 0.5
-    aside = look_at(90.0)
-    both = Kept.joined([kept(left), kept(right), kept(left, camera=aside)], torch.ones(1, 3, 2))
-    assert len(both.cameras) == 2 and (both.geometry == 1).all()
-    assert both.maps[0, 0, 0].tolist() == [255, 255, 128, 128]
+    both = replace(kept(left), cameras=look_at(torch.tensor([0.0, 90.0])), maps=torch.cat([kept(left).maps, kept(right).maps]))
     at = points((0.125, 0.5, 2.5), (0.875, 0.5, 2.5), (0.7, 0.5, 2.7))
-    assert Kept.joined([kept(left), kept(right)], both.geometry).at(at).tolist() == pytest.approx([1, 0.5, 0.5], abs=0.01)
-    most = torch.stack([one.at(at) for one in (kept(left), kept(right), kept(left, camera=aside))]).amax(0)
+    most = torch.stack([one.at(at) for one in (kept(left), kept(right, camera=look_at(90.0)))]).amax(0)
     assert torch.equal(both.at(at), most) and not torch.equal(most, kept(left).at(at))
 
 
-def test_of_too_many_frustums_the_first_go() -> None:
-    several = [kept(torch.ones(2, 2), camera=look_at(float(angle))) for angle in range(MOST + 1)]
-    joined = Kept.joined(several, torch.zeros(1, 3, 2))
-    assert len(joined.cameras) == MOST and torch.equal(joined.cameras.cam2world[0], several[1].cameras.cam2world[0])
+def test_layers_lie_in_the_order_of_their_edits() -> None:
+    first, second, third = (kept(column(index), of=index) for index in range(3))
+    stack = Kept.stacked([first, second, third])
+    assert numbers(stack) == [0, 1, 2] and stack.earlier is not None and stack.earlier.same(Kept.stacked([first, second]))
+    # What they had before is replaced.
+    assert numbers(Kept.stacked([stack, third])) == [2, 2]
+
+
+def test_of_too_many_layers_the_one_that_shows_least_goes_into_the_next() -> None:
+    several = [kept(column(index), of=index) for index in range(LAYERS + 1)]
+    several[3] = kept(column(3, share=0.5), of=3)
+    stack = Kept.stacked(several)
+    # Layer 3 is one with layer 4, which is seen by the same camera, around what was before both.
+    assert numbers(stack) == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert stack.layers[3].maps[0, 0, 0].tolist() == [0, 0, 0, 128, 255, 0, 0, 0, 0] and len(stack.layers[3].cameras) == 1
+    # One that lies below a later one shows nothing at all, unless other cameras see it.
+    several[6] = kept(column(6) + column(1), of=6)
+    assert numbers(Kept.stacked(several)) == [0, 1, 3, 4, 5, 6, 7, 8]
+    several[6] = kept(column(6) + column(1), of=6, camera=look_at(30.0))
+    assert numbers(Kept.stacked(several)) == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+def test_layers_that_other_cameras_see_stay_frustums_of_their_own() -> None:
+    several = [kept(column(index), of=index, camera=look_at(float(index // 2))) for index in range(LAYERS + 1)]
+    stack = Kept.stacked(several)
+    assert numbers(stack) == [0, 2, 3, 4, 5, 6, 7, 8] and len(stack.layers[0].cameras) == 1
+    several[1] = kept(column(1, share=0.9), of=1)
+    stack = Kept.stacked(several)
+    assert numbers(stack) == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert torch.equal(stack.layers[1].cameras.to_vector(), look_at(torch.tensor([0.0, 1.0])).to_vector())
+
+
+def test_of_too_many_frustums_of_a_layer_the_first_go() -> None:
+    yaws = torch.arange(MOST, dtype=torch.float32)
+    wide = replace(kept(column(0)), cameras=look_at(yaws), maps=kept(column(0)).maps.expand(MOST, -1, -1, -1))
+    several = [replace(wide, maps=wide.maps // 255), *(kept(torch.ones(9, 9), camera=look_at(90.0 + index)) for index in range(LAYERS))]
+    joined = Kept.stacked(several).layers[0]
+    assert len(joined.cameras) == MOST and torch.equal(joined.cameras.cam2world[[0, -1]], look_at(torch.tensor([1.0, 90.0])).cam2world)
 
 
 def test_it_comes_back_from_its_tensors() -> None:
-    before = kept(torch.rand(4, 4), 0.5)
-    after = Kept.from_tensors(before.tensors())
-    assert all(torch.equal(value, after.tensors()[name]) for name, value in before.tensors().items())
+    for count in (1, 3, LAYERS):
+        before = Kept.stacked([kept(torch.rand(4, 4), 0.5, of=float(index)) for index in range(count)])
+        assert len(before.tensors()) == 4 * count and before.same(Kept.from_tensors(before.tensors()))
+        assert not before.same(replace(before, geometry=before.geometry + 1))
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
@@ -85,6 +128,8 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         {"geometry": torch.zeros(3, 2)},
         {"maps": one.maps[:0], "cameras": CAMERA[:0]},
         {"cameras": look_at(torch.zeros(2))},
+        {"earlier": replace(one, geometry=torch.zeros(1, 3, 3))},
+        {"earlier": Kept.stacked([one] * LAYERS)},
     ):
         with pytest.raises(ValueError, match="expected"):
             replace(one, **change)
@@ -101,6 +146,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         {"cameras": torch.full((1, 25), 1e9)},
         {"maps": torch.zeros(1, 2, 4, 3, dtype=torch.uint8)},
         {"geometry": torch.zeros(2, 3, 2)},
+        {"earlier.geometry": torch.zeros(1, 3, 2)},
+        {
+            f"{'earlier.' * depth}{name}": values
+            for depth in range(1, LAYERS + 1)
+            for name, values in kept(torch.ones(4, 4)).tensors().items()
+        },
     ],
 )
 def test_tensors_that_hold_nothing_of_the_kind_are_refused(change: dict[str, Tensor | None]) -> None:

@@ -107,9 +107,25 @@ def test_on_the_way_to_an_edited_face_what_is_kept_stays() -> None:
     assert before.lerp(after, 1.0).kept is after.kept and before.lerp(after, 0.0).kept is None
 
 
-def test_between_two_edited_faces_both_were_edited_where_one_was() -> None:
+def test_between_two_edited_faces_each_edit_goes_along() -> None:
     half = edited(3.0, base=1.0).lerp(edited(5.0, base=2.0, yaw=20.0), 0.5)
-    assert half.kept is not None and (half.kept.geometry == 1.5).all() and len(half.kept.cameras) == 2
+    assert half.kept is not None and half.kept.earlier is not None
+    # From the face between both before their edits to that of the first's edit, and from there to that of the second's.
+    assert [ways[0, 0, 0].item() for ways in (half.kept.earlier.geometry, half.kept.geometry, half.geometry)] == [1.5, 2.5, 4]
+    assert torch.equal(half.kept.cameras.cam2world, look_at(20.0).cam2world)
+
+
+def test_edits_that_both_faces_have_stay_as_they_are() -> None:
+    first = edited(3.0, base=1.0)
+    assert first.kept is not None
+    second = replace(latents(7.0), kept=replace(first.kept, geometry=first.geometry, earlier=first.kept))
+    read = Latents.from_tensors(first.tensors(), "first")
+    for half in (first.lerp(second, 0.25), second.lerp(first, 0.75), read.lerp(second, 0.25)):
+        assert (half.geometry == 4).all() and half.kept is not None and second.kept is not None and half.kept.same(second.kept)
+    # Another edit in the same place of another face is not the same.
+    other = replace(second, geometry=second.geometry + 1, kept=replace(first.kept, geometry=first.geometry + 1, earlier=first.kept))
+    half = second.lerp(other, 0.5)
+    assert half.kept is not None and [layer.geometry[0, 0, 0].item() for layer in half.kept.layers] == [1, 2, 4, 5.5]
 
 
 def test_what_moves_geometry_or_colours_leaves_what_is_kept() -> None:

@@ -111,7 +111,7 @@ class RegionScene(WrappedScene):
 
 def face_scene(generator: Generator, latents: Latents, adapter: Adapter | None = None) -> Scene:
     """The scene of `latents` with one appearance or, as a region composite, with one per class of the layout (adapter's, else generator's);
-    if something is kept of them, a scene of two.
+    if something is kept of them, a scene of two for each edit.
 
     Appearances that are equal share a scene. Raises `ModelError` for another number of appearances or another generator's adapter.
     """
@@ -133,9 +133,11 @@ def face_scene(generator: Generator, latents: Latents, adapter: Adapter | None =
 
 def _under(generator: Generator, latents: Latents, number: int) -> Scene:
     """The scene of `latents` under the appearance of that `number`."""
-    colors, kept = latents.appearance[:, number : number + 1], latents.kept
-    scene = generator.scene(Latents(latents.geometry, colors))
-    return scene if kept is None else KeptScene(generator.scene(Latents(kept.geometry, colors)), scene, kept)
+    scene, kept = generator.scene(Latents(latents.geometry, latents.appearance[:, number : number + 1])), latents.kept
+    if kept is None:
+        return scene
+    before = replace(latents, geometry=kept.geometry, kept=kept.earlier)
+    return KeptScene(_under(generator, before, number), scene, kept)
 
 
 def _equal(appearance: Tensor) -> Sequence[tuple[int, ...]]:

@@ -25,6 +25,7 @@ from fface_hub.editing.windows import Window
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.inversion.encoder import CanonicalEditor
+from fface_hub.kept import LAYERS
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.memory import with_less_memory
@@ -136,8 +137,9 @@ class EditSession:
         return [replace(start, coordinates=share * coordinates) for share in (1.0, 0.5)]
 
     def _window(self, region: Tensor, settings: EditSettings) -> Window | None:
-        """What an edit of `region [h,h]` can change of the picture; None: all of it, as where other edits are shown anew."""
-        if not settings.keep or self.face.latents.kept is not None:
+        """What an edit of `region [h,h]` can change of the picture; None: all of it, as where two earlier edits become one."""
+        earlier = self.face.latents.kept
+        if not settings.keep or (earlier is not None and len(earlier.layers) == LAYERS):
             return None
         return Window.around(region, seen_by(settings.resolution))
 

@@ -44,7 +44,7 @@ class KeptScene(WrappedScene):
         self.numbers_per_sample += after.numbers_per_sample
 
     def geometry(self, points: Tensor, directions: Tensor) -> GeometrySamples:
-        """See the class. In `lookup` travel the share and the directions."""
+        """See the class. In `lookup` travel what the scene before put there, the share and the directions."""
         first = self.inner.geometry(points, directions)
         share = self.kept.at(points.flatten(0, 2)).reshape(points.shape[:3])
         rays = (share > 0).any(-1)[0].nonzero()[:, 0]
@@ -54,29 +54,26 @@ class KeptScene(WrappedScene):
             density = density.index_add(1, rays, part * (second.density - density[:, rays]))
             features = features.index_add(1, rays, part[..., None] * (second.features - features[:, rays]))
             logits = logits.index_add(1, rays, part[..., None] * (second.logits - logits[:, rays]))
-        lookup = torch.cat([share[..., None], directions[:, :, None].expand_as(points)], dim=-1)
+        own = points.new_zeros(*share.shape, 0) if first.lookup is None else first.lookup
+        lookup = torch.cat([own, share[..., None], directions[:, :, None].expand_as(points)], dim=-1)
         return replace(first, density=density, features=features, logits=logits, lookup=lookup)
 
     def color(self, samples: GeometrySamples) -> Tensor:
         """See the class. `ValueError` for samples that another scene made."""
         if samples.lookup is None:
             raise ValueError("a scene of two colours the samples that it made")
-        share, directions = samples.lookup[..., :1], samples.lookup[:, :, 0, 1:]
-        color = _color(self.inner, samples.points, directions)
+        own, share, directions = samples.lookup[..., :-4], samples.lookup[..., -4:-3], samples.lookup[:, :, 0, -3:]
+        color = self.inner.color(replace(samples, lookup=own if own.shape[-1] else None))
         rays = (share > 0).any(2)[0, :, 0].nonzero()[:, 0]
         if len(rays) == 0:
             return color
-        second = _color(self.after, samples.points[:, rays], directions[:, rays])
+        second = self.after.color(self.after.geometry(samples.points[:, rays], directions[:, rays]))
         return color.index_add(1, rays, share[:, rays] * (second - color[:, rays]))
 
     def field(self) -> Field | None:
         """Both scenes' fields as one."""
         before, after = self.inner.field(), self.after.field()
         return None if before is None or after is None else _KeptField(before, after, self.kept)
-
-
-def _color(scene: Scene, points: Tensor, directions: Tensor) -> Tensor:
-    return scene.color(scene.geometry(points, directions))
 
 
 class _KeptField(Field):
@@ -133,8 +130,8 @@ def seen_by(size: int) -> int:
 
 
 def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: Sequence[Rendering] = ()) -> Kept:
-    """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: what is kept
-    of it already, but where this edit is.
+    """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: all that is
+    elsewhere, earlier edits, too (up to `LAYERS`; see `Kept.stacked`).
 
     `views` of that camera before and after the edit, `[h,h]` too, tell how wide and how deep it goes; without them its rim is the narrow
     one, and it goes through the head.
@@ -156,5 +153,5 @@ def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: 
         far = F.max_pool2d(torch.cat(deepest).amax(0).clamp(0, 1), 2 * around + 1, stride=1, padding=around)[0]
     maps = torch.stack([share, far]).mul(255).round().to(torch.uint8)
     span = torch.tensor([scene.near, scene.far], device=region.device)
-    new = Kept(latents.geometry if latents.kept is None else latents.kept.geometry, camera, maps[None], span)
-    return new if latents.kept is None else Kept.joined([latents.kept, new], new.geometry)
+    earlier = () if latents.kept is None else latents.kept.layers
+    return Kept.stacked([*earlier, Kept(latents.geometry, camera, maps[None], span)])

@@ -52,8 +52,8 @@ RANGES = {
 """What numbers of a config may be: without limits a few bytes of it could ask for millions of layers."""
 HELD = 8
 """Appearances whose plane statistics a generator remembers: one for each of a few people who edit at the same time."""
-ALIVE = 32
-"""Scenes that it finds again while somebody has them: an edit shows the faces before and after it several times."""
+ALIVE = 128
+"""Scenes that it finds again while somebody has them: an edit shows the faces before and after it several times, each of up to nine."""
 
 
 class Backbone(nn.Module):

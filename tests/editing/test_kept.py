@@ -15,6 +15,7 @@ from fface_hub.editing.steps import Edited, Task
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Rendering
 from fface_hub.inversion.inversion import Inversion
+from fface_hub.kept import LAYERS
 from fface_hub.latents import Latents
 from fface_hub.rendering.renderer import render, render_rays
 from fface_hub.rendering.sampling import Sampling
@@ -161,21 +162,42 @@ def test_without_it_all_of_the_face_is_the_edited_one() -> None:
     assert result.latents.kept is None
 
 
-def test_a_second_edit_keeps_what_neither_painted() -> None:
+def test_a_second_edit_keeps_the_first_to_the_last_bit() -> None:
     generator = solid_generator()
     first = moved(generator.sample(1, seed=3), box(32, slice(4, 8), slice(4, 8)))
-    assert first.kept is not None
     session = EditSession(generator, first, camera=CAMERA)
     before = session.before(SHORT)
     target = before.labels[0].clone()
     target[20:26, 20:26] = (target[20:26, 20:26] + 1) % len(generator.layout)
     second = session.apply(target, SHORT, original_labels=before.labels[0]).latents
-    assert second.kept is not None and torch.equal(second.kept.geometry, first.kept.geometry) and len(second.kept.cameras) == 1
-    views = [render(face_scene(generator, each), CAMERA, 32, Sampling(12, 12), exact=True).raw for each in (first, second)]
+    assert first.kept is not None and second.kept is not None and second.kept.earlier is not None
+    assert second.kept.earlier.same(first.kept) and torch.equal(second.kept.geometry, first.geometry)
+    scenes = [face_scene(generator, each) for each in (generator.sample(1, seed=3), first, second)]
+    zero, one, two = (render(scene, CAMERA, 32, Sampling(12, 12), exact=True).raw[0] for scene in scenes)
     elsewhere = torch.ones(32, 32, dtype=torch.bool)
-    elsewhere[2:10, 2:10], elsewhere[18:28, 18:28] = False, False
-    assert torch.equal(views[0][0][:, elsewhere], views[1][0][:, elsewhere])
-    assert not torch.equal(views[0][0][:, 22:24, 22:24], views[1][0][:, 22:24, 22:24])
+    elsewhere[18:28, 18:28] = False
+    assert torch.equal(one[:, elsewhere], two[:, elsewhere])
+    assert not torch.equal(one[:, 22:24, 22:24], two[:, 22:24, 22:24]) and not torch.equal(zero[:, 5:7, 5:7], one[:, 5:7, 5:7])
+    # The fast way, whose labels and colours go through both layers as well.
+    for camera in orbit(3):
+        fast, exact = (render(scenes[2], camera, 48, Sampling(24, 24), exact=way) for way in (False, True))
+        torch.testing.assert_close(fast.image, exact.image, atol=2e-3, rtol=0)
+        assert (fast.labels == exact.labels).float().mean() > 0.99
+
+
+def test_edits_beyond_the_layers_of_a_face_are_shown_as_they_are() -> None:
+    generator, face = solid_generator(), solid_generator().sample(1, seed=3)
+    region = box(32, slice(4, 8), slice(4, 8))
+    for _ in range(LAYERS):
+        face = moved(face, region, by=0.1)
+    session = EditSession(generator, face, camera=CAMERA)
+    before = session.before(SHORT)
+    target = before.labels[0].clone()
+    target[20:26, 20:26] = (target[20:26, 20:26] + 1) % len(generator.layout)
+    result = session.apply(target, SHORT, original_labels=before.labels[0])
+    assert result.latents.kept is not None and len(result.latents.kept.layers) == LAYERS
+    shown = render(face_scene(generator, result.latents), CAMERA, 32, Sampling(12, 12), finish=False)
+    torch.testing.assert_close(result.after.raw, shown.raw)
 
 
 def test_a_face_that_was_edited_is_where_a_search_begins_as_a_whole() -> None:

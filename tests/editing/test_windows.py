@@ -14,6 +14,7 @@ from fface_hub.editing.kept import reach, seen_by
 from fface_hub.editing.windows import Window
 from fface_hub.generators.base import Rendering, Scene
 from fface_hub.inversion.inversion import Inversion
+from fface_hub.kept import LAYERS
 from fface_hub.latents import Latents
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
@@ -98,9 +99,9 @@ def test_edits_are_those_of_whole_pictures(inverted: bool, sizes: list[int], mon
     assert (fast.after.labels == slow.after.labels).float().mean() > 0.999
 
 
-def test_a_face_that_was_edited_before_is_seen_whole(sizes: list[int]) -> None:
+def test_only_where_nothing_is_kept_or_layers_become_one_all_is_seen_anew(sizes: list[int]) -> None:
     face = solid_generator().sample(1, seed=3)
-    for settings, expected in ((SHORT, [32, 14, 14]), (SHORT, [32, 32, 32]), (replace(SHORT, keep=False), [32, 32])):
+    for settings, expected in (*((SHORT, [32, 14, 14]),) * LAYERS, (SHORT, [32, 32, 32]), (replace(SHORT, keep=False), [32, 32])):
         face = painted(face, settings).latents
         assert sizes == expected
         sizes.clear()

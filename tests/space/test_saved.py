@@ -26,6 +26,7 @@ from fface_hub.generators.base import Generator
 from fface_hub.inversion.backdrop import Backdrop
 from fface_hub.inversion.inversion import Inversion, round_differences, tuned_copy
 from fface_hub.inversion.retouch import Retouch
+from fface_hub.kept import LAYERS
 from fface_hub.layouts import LAYOUTS
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
@@ -124,30 +125,36 @@ def test_a_photographed_face_comes_back_to_the_last_bit_and_the_photo_does_not(t
 
 def test_rows_that_are_equal_are_written_once(file: Path) -> None:
     tensors = load(members(file)["session.safetensors"])
-    # Three faces, one appearance (edits hold it), what both edits leave of the first face (nothing), the labels painted for two edits.
+    # Three faces, one appearance (edits hold it), what each edit keeps of the face before, the labels painted for two edits.
     assert {name: len(table) for name, table in tensors.items()} == {
         "geometry": 3,
         "appearance": 1,
-        "kept": 1,
+        "kept": 2,
         "painted": 2,
         "thumbnails": 3,
     }
 
 
 def test_a_face_composed_of_others_comes_back_to_the_last_bit(tmp_path: Path) -> None:
-    """An edit that keeps a part of the face before, then the colours of a class from another face: two scenes for each of two looks."""
+    """Two edits that keep a part of the face before, then the colours of a class from another face: three scenes for each of two looks."""
     session, generator = draw(1), models.generator()
     region = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     region[4:9, 5:12] = True
     kept = keep(session.latents, session.camera, region, session.scene())
     session.add(replace(session.latents.offset(torch.full_like(session.latents.geometry, 0.3)), kept=kept))
+    kept = keep(session.latents, session.camera, region.T, session.scene())
+    session.add(replace(session.latents.offset(torch.full_like(session.latents.geometry, -0.2)), kept=kept))
     session.add(transfer(generator, session.latents, generator.sample(1, 9), classes=["nose"]))
     for edit in session.edits:
         edit.thumbnail = data_url(Image.new("RGB", (THUMBNAIL, THUMBNAIL)))
     path = tmp_path / "face.zip"
     saved.save(session, path, generator)
     found = opened(path)
-    assert found.latents.kept is not None and found.latents.appearance.shape[1] == len(generator.layout)
+    assert (
+        found.latents.kept is not None
+        and len(found.latents.kept.layers) == 2
+        and found.latents.appearance.shape[1] == len(generator.layout)
+    )
     for before, after in zip(session.edits, found.edits, strict=True):
         first, second = before.latents.tensors(), after.latents.tensors()
         assert set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
@@ -199,7 +206,7 @@ HOSTILE: dict[str, Callable[[dict[str, bytes]], Any]] = {
     "a path outside": lambda c: c.update({"../../outside.txt": b"hello"}),
     "an absolute path": lambda c: c.update({"/tmp/outside.txt": b"hello"}),
     "a bomb": lambda c: c.update({"inversion/tuning.safetensors": bytes(50_000_000)}),
-    "another format": changed_record(lambda r: r.update(format="fface-session-2")),
+    "another format": changed_record(lambda r: r.update(format="fface-session-1")),
     "an unknown key": changed_record(lambda r: r.update(command="run")),
     "a missing key": changed_record(lambda r: r.pop("now")),
     "no object": lambda c: c.update({"session.json": b"[]"}),
@@ -219,6 +226,10 @@ HOSTILE: dict[str, Callable[[dict[str, bytes]], Any]] = {
     "latents before the first": changed_record(lambda r: r["edits"][1].update(latents=[-1, 0])),
     "a strength beyond": changed_record(lambda r: r["edits"][1].update(strength=1.5)),
     "a strength that is text": changed_record(lambda r: r["edits"][1].update(strength="1")),
+    "a layer without numbers": changed_record(lambda r: r["edits"][1]["latents"]["kept"].append({})),
+    "too many layers": changed_record(lambda r: r["edits"][1]["latents"].update(kept=r["edits"][1]["latents"]["kept"] * (LAYERS + 1))),
+    "a layer of nothing": changed_record(lambda r: r["edits"][1]["latents"]["kept"][0].update(maps=[], cameras=[])),
+    "layers that are no list": changed_record(lambda r: r["edits"][1]["latents"].update(kept=None)),
     "labels without a layout": changed_record(lambda r: r["edits"][1].update(layout=None)),
     "a layout that is none": changed_record(lambda r: r["layouts"].append({"name": "x"})),
     "a camera of text": changed_record(lambda r: r.update(camera=["0"] * 25)),

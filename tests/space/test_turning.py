@@ -106,13 +106,15 @@ def test_a_view_shows_picture_labels_depth_or_normals() -> None:
 
 
 def test_a_scene_is_kept_from_view_to_view_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SCENES", 2)
-    alice, bob, carol = (draw(seed) for seed in (1, 2, 3))
+    monkeypatch.setattr(limits, "SCENES", 3)
+    alice, bob, carol, dave = (draw(seed) for seed in (1, 2, 3, 4))
     assert alice._scene is None and bob._scene is not None and carol.scene() is carol.scene()
     turn(alice)
-    assert alice._scene is not None and bob._scene is None and carol._scene is not None
+    assert alice._scene is not None and bob._scene is None and carol._scene is not None and dave._scene is not None
     before = alice.scene()
     apply(alice)
-    assert alice.scene() is not before  # another face
+    # Another face, of two scenes: there is room for one more.
+    assert alice.latents.kept is not None and alice.scene() is not before
+    assert carol._scene is None and dave._scene is not None
     handlers.reset(alice, ALICE)
     assert torch.equal(alice.scene().planes, before.planes)  # type: ignore[attr-defined]
