@@ -11,6 +11,7 @@ import binascii
 import colorsys
 import hashlib
 import io
+import uuid
 from typing import Any
 
 import numpy as np
@@ -97,11 +98,13 @@ def sheet(
     """What the canvas shows: face `image [3,H,W]` in [-1, 1] and its `labels [h,h]` (int64).
 
     Strokes made after revision `keep` of the sheet before stay, as far as their classes are in this layout (None: none do). With `painted
-    [h,h]`, the canvas shows these labels as painted over the others. A `mark` tells faces apart whose labels may be the same.
+    [h,h]`, the canvas shows these labels as painted over the others. A `mark` tells faces apart whose labels may be the same. The `serial`
+    is another one for each sheet: gradio may deliver one twice, and what was painted meanwhile stays.
     """
     colors = display_colors(layout).tolist()
     return {
         "id": sheet_id(labels, layout, mark),
+        "serial": uuid.uuid4().hex,
         "size": labels.shape[0],
         "labels": _encode(labels),
         "classes": [

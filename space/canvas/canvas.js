@@ -1,6 +1,6 @@
 // The canvas on the page: its buttons, keys and palette, and what goes to and from the server.
 //
-// The server gives a sheet through `props.value`: { id, size, labels (base64 of class ids), classes: [{ name, color, within (its name, and
+// The server gives a sheet through `props.value`: { id, serial, size, labels (base64 of class ids), classes: [{ name, color, within (its name, and
 // those of what it is a part of) }], picture (data URL), keep (null, or the revision after which strokes stay), painted (base64, or null) }.
 // What is painted goes back through the same value as { id, size, revision, labels }, with the event "input" a moment after each stroke.
 // Names of classes are a stranger's text: they are set as text, never as markup.
@@ -23,6 +23,7 @@ let timer = 0;
 
 function load(next) {
   if (!next || !next.classes) return; // nothing yet, or what we have sent ourselves
+  if (sheet && next.serial === sheet.serial) return report(false); // it came before, and may have been painted on since
   if (painter.busy) painter.release();
   const before = sheet, old = view.map;
   const map = new LabelMap(next.size, fromBase64(next.labels));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ CLASSES = [
     {"name": name, "color": color, "within": [name]}
     for name, color in (("background", [70, 78, 92]), ("skin", [238, 190, 160]), ("nose", [190, 61, 99]), ("<b>bold</b>", [0, 108, 155]))
 ]
+SERIALS = itertools.count()
 ADDRESS = "https://canvas.test/"
 PAGE = """<!doctype html><meta charset="utf-8"><title>canvas</title>
 <style>
@@ -40,8 +42,8 @@ def encode(ids: NDArray[Any]) -> str:
 
 def sheet(ids: NDArray[Any], **changed: Any) -> dict[str, Any]:
     """A sheet of `ids [h,h]`, as `painting.sheet` makes it."""
-    given = {"id": "first", "size": len(ids), "labels": encode(ids), "classes": CLASSES, "picture": "", "keep": None, "painted": None}
-    return {**given, **changed}
+    given = {"id": "first", "serial": next(SERIALS), "size": len(ids), "labels": encode(ids), "classes": CLASSES, "picture": ""}
+    return {**given, "keep": None, "painted": None, **changed}
 
 
 class Canvas:

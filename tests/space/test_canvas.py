@@ -290,6 +290,22 @@ def test_strokes_made_while_an_edit_runs_are_on_the_new_face(canvas: Canvas) -> 
     assert (canvas.ids == ODD).all()
 
 
+def test_a_sheet_that_comes_twice_changes_nothing_the_second_time(canvas: Canvas) -> None:
+    """As gradio delivers the last one of a stream."""
+    canvas.drag((0.5, 0.5))
+    sent = canvas.value["revision"]
+    canvas.drag((7.5, 7.5))
+    for _ in range(2):
+        canvas.give(np.full((8, 8), SKIN), id="second", serial="same", keep=sent)
+        assert canvas.ids[7, 7] == NOSE and (canvas.ids == NOSE).sum() == 1 and canvas.value["id"] == "second"
+    canvas.drag((4.5, 4.5))
+    canvas.give(np.full((8, 8), SKIN), id="second", serial="same", keep=sent)
+    assert canvas.value["revision"] == 2 and (canvas.ids == NOSE).sum() == 2
+    canvas.press("Undo")
+    canvas.press("Undo")
+    assert (canvas.ids == SKIN).all()
+
+
 def test_strokes_stay_in_another_layout_where_it_has_their_class(canvas: Canvas) -> None:
     canvas.drag((0.5, 0.5))
     canvas.choose("bold")
