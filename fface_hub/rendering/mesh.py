@@ -1,4 +1,9 @@
-"""A coloured triangle mesh of a face: marching cubes on the density grid of a scene."""
+"""A coloured triangle mesh of a face: marching cubes on the density grid of a scene.
+
+Generators learn from pictures. What lies in none of them, a chest below the frame or the air above it, is anything, and what all of them
+see from the other side, such as the back of the head, shows a second face as often as not. So a mesh ends where pictures end, and what no
+picture sees of it has the colours around.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +15,27 @@ import torch
 from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
 from torch.nn import functional as F
 
+from fface_hub.cameras import Camera, look_at
 from fface_hub.errors import ModelError
 from fface_hub.generators.base import Rule, Scene
 
 SOLID_DENSITY = 35.0
 """Activated density, per world unit, at which the surface lies: it swallows half the light within ln 2 / 35 = 0.02 units (8 mm)."""
+YAWS, PITCHES = (0.0, -35.0, 35.0, 0.0, 0.0), (0.0, 0.0, 0.0, -15.0, 15.0)
+"""Degrees of the outermost views that faces are shown in, the level ones first."""
+LEVEL = 3
+"""How many of them are level: a mesh ends where their pictures end."""
+FACING = 0.1
+"""Least cosine between a normal and the way to a camera that sees the surface."""
+SIGHT, HIDDEN = 64, 0.06
+"""Pixels across the pictures that tell what hides what, and how far behind what they show a vertex is hidden, in world units (22 mm)."""
+AROUND = 12
+"""Seen vertices whose mean colour an unseen one gets."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +57,33 @@ class Mesh:
 
 
 def extract_mesh(
-    scene: Scene, resolution: int = 128, level: float = SOLID_DENSITY, chunk: int = 65536, callback: Callable[[], None] | None = None
+    scene: Scene,
+    resolution: int = 128,
+    level: float = SOLID_DENSITY,
+    chunk: int = 65536,
+    callback: Callable[[], None] | None = None,
 ) -> Mesh:
     """Mesh of a `scene` (batch 1) from its density on a grid of `resolution`³ points over its cube; closed, largest piece only.
 
-    `level` is the activated density of the surface. `callback()` is called per `chunk` of points and may raise `CancelledError`.
-    Raises `ModelError` if the density nowhere reaches `level`.
+    `level` is the activated density of the surface. What lies outside all pictures of a face (`YAWS`) is left out, and what none of them
+    sees (`PITCHES`, too) has colours and labels of what they see around it. `callback()` is called per `chunk` of points and may raise
+    `CancelledError`. Raises `ModelError` if the density nowhere reaches `level`.
     """
+    views = look_at(torch.tensor(YAWS), torch.tensor(PITCHES))
     with torch.no_grad():
-        grid = _density_grid(scene, resolution, chunk, callback)
+        grid = _density_grid(scene, resolution, chunk, callback, views[:LEVEL].to(scene.device))
         vertices, faces = _largest_piece(*_surface(grid, level, scene.bounds))
-        colors, labels = _paint(scene, vertices, _vertex_normals(vertices, faces), chunk, callback)
+        normals = _vertex_normals(vertices, faces)
+        colors, labels = _paint(scene, vertices, normals, chunk, callback)
+        _cover(colors, labels, vertices, _seen(vertices, normals, views))
     mesh = Mesh(vertices, faces, colors, labels)
     if mesh.volume <= 0:
         raise ModelError("The surface of this face could not be closed, so no mesh was made: try another resolution.")
     return mesh
 
 
-def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[[], None] | None) -> np.ndarray:
-    """Activated density `[x,y,z]` at the points of a grid that spans the cube from corner to corner."""
+def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[[], None] | None, views: Camera) -> np.ndarray:
+    """Activated density `[x,y,z]` at the points of a grid that spans the cube from corner to corner; 0 where no view sees them."""
     axis = torch.linspace(-scene.bounds, scene.bounds, resolution, device=scene.device)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     # The rays that see a face run backwards on the whole, so that is the direction asked for where a family's density depends on it.
@@ -67,7 +92,8 @@ def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[
         if callback is not None:
             callback()
         samples = scene.geometry(part[None, :, None, :], part.new_tensor([0.0, 0.0, -1.0]).expand(1, len(part), 3))
-        values.append(_activated(samples.density, scene.rule).flatten())
+        framed = ((views.project(part) - 0.5).abs() <= 0.5).all(-1).any(0)
+        values.append(_activated(samples.density, scene.rule).flatten() * framed)
     return torch.cat(values).reshape(resolution, resolution, resolution).cpu().numpy()
 
 
@@ -124,3 +150,28 @@ def _paint(
         colors.append(((rgb.clamp(-1, 1) + 1) * 127.5).round().byte())
         labels.append(samples.logits[0, :, 0].argmax(dim=1))
     return torch.cat(colors).cpu().numpy(), torch.cat(labels).cpu().numpy()
+
+
+def _seen(vertices: np.ndarray, normals: Tensor, views: Camera) -> np.ndarray:
+    """Which vertices `[V]` some view sees: in its picture, turned to it, and with nothing before them."""
+    points, seen = torch.from_numpy(vertices), torch.zeros(len(vertices), dtype=torch.bool)
+    for index in range(len(views)):
+        view = views[index]
+        ways = view.cam2world[0, :3, 3] - points
+        away = ways.norm(dim=1)
+        pixels = (view.project(points)[0] * SIGHT).floor().long()
+        framed = ((pixels >= 0) & (pixels < SIGHT)).all(dim=1)
+        place = (pixels[:, 1] * SIGHT + pixels[:, 0]).where(framed, SIGHT**2)
+        nearest = away.new_full((SIGHT**2 + 1,), torch.inf).scatter_reduce(0, place, away, "amin")
+        seen |= framed & ((normals * ways).sum(1) > FACING * away) & (away < nearest[place] + HIDDEN)
+    return seen.numpy()
+
+
+def _cover(colors: np.ndarray, labels: np.ndarray, vertices: np.ndarray, seen: np.ndarray) -> None:
+    """Give what is not `seen` the mean colour of the nearest vertices that are, and the label of the very nearest."""
+    count = min(AROUND, int(seen.sum()))
+    if count == 0 or seen.all():
+        return
+    nearest = KDTree(vertices[seen]).query(vertices[~seen], k=np.arange(1, count + 1))[1]
+    colors[~seen] = colors[seen][nearest].astype(np.float32).mean(axis=1).round().astype(np.uint8)
+    labels[~seen] = labels[seen][nearest[:, 0]]

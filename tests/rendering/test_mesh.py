@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from fface_hub.cameras import look_at
 from fface_hub.errors import CancelledError, ModelError
 from fface_hub.generators.base import GeometrySamples, Scene
 from fface_hub.layouts import BASE_15
-from fface_hub.rendering.mesh import extract_mesh
+from fface_hub.rendering.mesh import _seen, extract_mesh
 
 
 class Shape(Scene):
@@ -32,6 +33,8 @@ class Shape(Scene):
             inside = torch.maximum(inside, 0.08 - (points - points.new_tensor([0.4, 0.4, 0.4])).norm(dim=-1))
         if self.kind == "cut":
             inside = 0.6 - distance
+        if self.kind == "pillar":
+            inside = torch.maximum(inside, 0.1 - points[..., [0, 2]].norm(dim=-1))
         if self.kind == "empty":
             inside = -torch.ones_like(distance)
         right = (points[..., 0] > 0).float()
@@ -55,13 +58,34 @@ def test_a_ball_has_its_volume_and_faces_outwards() -> None:
     assert np.linalg.norm(mesh.vertices, axis=1).std() < 0.006
 
 
-def test_colours_and_labels_are_those_of_the_place() -> None:
-    mesh = extract_mesh(Shape("ball"), resolution=32)
+def test_colours_and_labels_are_those_of_the_place_where_it_is_seen() -> None:
+    mesh = extract_mesh(Shape("ball"), resolution=48)
     # colour = 2·point in [-1, 1] → (2·x + 1)·127.5
-    expected = ((2 * mesh.vertices + 1) * 127.5).round()
-    assert np.abs(mesh.colors.astype(float) - expected).max() <= 1
-    assert (mesh.labels == (mesh.vertices[:, 0] > 0)).all()
+    away = np.abs(mesh.colors - ((2 * mesh.vertices + 1) * 127.5).round()).max(axis=1)
+    x, z = mesh.vertices[:, 0], mesh.vertices[:, 2]
+    front = z > 0.12
+    assert away[front].max() <= 1 and (mesh.labels == (x > 0))[front].all()
     assert mesh.colors.dtype == np.uint8 and mesh.faces.dtype == np.int32
+    # A camera 35° to the side and 2.7 away sees no farther round than 0.291 · sin(35° − asin(0.291 / 2.7)) = 0.14 behind the middle; those
+    # above and below less. What lies behind has colours of what they see last.
+    back = z < -0.2
+    depths = mesh.colors[back, 2] / 255 - 0.5
+    assert -0.14 < depths.min() <= depths.max() < 0.03
+    sides = back & (np.abs(x) > 0.1)
+    assert (mesh.labels == (x > 0))[sides].all()
+
+
+def test_what_lies_behind_something_is_not_seen() -> None:
+    points = np.array([[0, 0, 0.2], [0, 0, 0.1], [0, 0, 0.19], [0.2, 0, 0.1], [0, 0.9, 0.1]], np.float32)
+    normals = torch.tensor([[0.0, 0.0, 1.0]]).expand(5, 3)
+    assert _seen(points, normals, look_at(0.0)).tolist() == [True, False, True, True, False]
+    assert not _seen(points, -normals, look_at(0.0)).any()
+
+
+def test_a_mesh_ends_where_the_pictures_end() -> None:
+    # A pillar through the cube: the picture of the front camera, 2.7 away from its middle, is 2.7 / 4.2647 = 0.633 high there.
+    mesh = extract_mesh(Shape("pillar"), resolution=64)
+    assert np.abs(mesh.vertices[:, 1]).max() == pytest.approx(0.633 / 2, abs=0.02)
 
 
 def test_cavities_are_filled_and_crumbs_are_left_out() -> None:
