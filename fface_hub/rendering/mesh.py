@@ -172,6 +172,6 @@ def _cover(colors: np.ndarray, labels: np.ndarray, vertices: np.ndarray, seen: n
     count = min(AROUND, int(seen.sum()))
     if count == 0 or seen.all():
         return
-    nearest = KDTree(vertices[seen]).query(vertices[~seen], k=np.arange(1, count + 1))[1]
+    nearest = np.asarray(KDTree(vertices[seen]).query(vertices[~seen], k=count)[1]).reshape(-1, count)
     colors[~seen] = colors[seen][nearest].astype(np.float32).mean(axis=1).round().astype(np.uint8)
     labels[~seen] = labels[seen][nearest[:, 0]]
