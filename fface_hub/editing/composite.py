@@ -6,7 +6,7 @@ speaks for follow the first, that of class 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -109,13 +109,24 @@ class RegionScene(WrappedScene):
         return ahead[..., ~chosen].amin(-1).clamp(0, 1)
 
 
-def face_scene(generator: Generator, latents: Latents, adapter: Adapter | None = None) -> Scene:
+def face_scene(
+    generator: Generator, latents: Latents, adapter: Adapter | None = None, over: Callable[[Scene, Tensor, Tensor], Scene] | None = None
+) -> Scene:
     """The scene of `latents` with one appearance or, as a region composite, with one per class of the layout (adapter's, else generator's);
     if something is kept of them, a scene of two for each edit.
 
-    Appearances that are equal share a scene. Raises `ModelError` for another number of appearances or another generator's adapter.
+    Appearances that are equal share a scene. `over` makes of each scene, given its `geometry [B,L,D]` before all edits and its `appearance
+    [B,L,D]`, what is shown in its place. Raises `ModelError` for another number of appearances or another generator's adapter.
     """
-    base = _under(generator, latents, 0)
+
+    first = latents.geometry if latents.kept is None else latents.kept.layers[0].geometry
+
+    def under(number: int) -> Scene:
+        """The scene with the appearance of that number."""
+        scene = _under(generator, latents, number)
+        return scene if over is None else over(scene, first, latents.appearance[:, number])
+
+    base = under(0)
     if latents.appearance.shape[1] == 1:
         return base
     if adapter is not None:
@@ -127,7 +138,7 @@ def face_scene(generator: Generator, latents: Latents, adapter: Adapter | None =
             "in which its colours were put together."
         )
     groups = _equal(latents.appearance)
-    others = {group: _under(generator, latents, group[0]) for group in groups if 0 not in group}
+    others = {group: under(group[0]) for group in groups if 0 not in group}
     return RegionScene(base, others, adapter) if others else base
 
 

@@ -18,7 +18,7 @@ from fface_hub.files import current_folder, read_whole, replaced_folder, write_t
 from fface_hub.generators.base import Generator, Scene
 from fface_hub.inversion.align import FaceCrop
 from fface_hub.inversion.backdrop import Backdrop, BackdropScene
-from fface_hub.inversion.retouch import Retouch, RetouchedScene
+from fface_hub.inversion.retouch import Retouch
 from fface_hub.latents import Latents
 
 VERSION = 1
@@ -58,8 +58,8 @@ class Inversion:
     def scene(self, latents: Latents | None = None) -> Scene:
         """The scene of `latents` (None: the photographed face; else an edited one, say) by this generator, retouched, before this
         backdrop."""
-        scene = face_scene(self.generator, self.latents if latents is None else latents)
-        scene = scene if self.retouch is None else RetouchedScene(scene, self.retouch)
+        over = None if self.retouch is None else self.retouch.over
+        scene = face_scene(self.generator, self.latents if latents is None else latents, over=over)
         return scene if self.backdrop is None else BackdropScene(scene, self.backdrop)
 
     def save(self, folder: str | Path, original: Generator) -> None:
@@ -124,6 +124,8 @@ def part_tensors(part: Backdrop | Retouch) -> dict[str, Tensor]:
         tensors = {"texture": part.texture.half(), "camera": part.camera.to_vector()[0]}
     else:
         tensors = {"planes": part.planes.half(), "bounds": torch.tensor(part.bounds)}
+        if part.own is not None and part.reach is not None:
+            tensors |= {"own": part.own, "reach": part.reach}
     return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
 
 
@@ -136,11 +138,12 @@ def read_backdrop(tensors: Mapping[str, Tensor], name: str, device: torch.device
 
 def read_retouch(tensors: Mapping[str, Tensor], name: str, device: torch.device) -> Retouch:
     """The retouch of these tensors, which lay in `name`; `ModelError` if it is none."""
-    planes, bounds = tensors.get("planes"), tensors.get("bounds")
+    planes, bounds, own, reach = (tensors.get(name) for name in ("planes", "bounds", "own", "reach"))
     known = planes is not None and planes.ndim == 4 and len(planes) == 3 and all(_is_picture(plane) for plane in planes)
-    if not known or planes is None or bounds is None or bounds.shape != () or not 0 < float(bounds) < LARGEST:
+    fits = (own is None) == (reach is None) and (own is None or reach is None or (own.ndim == 3 and len(own) == 2 and reach.shape == (2,)))
+    if not known or not fits or planes is None or bounds is None or bounds.shape != () or not 0 < float(bounds) < LARGEST:
         raise ModelError(f"The retouch in '{name}' is damaged: invert the photo again.")
-    return Retouch(planes.float(), float(bounds)).to(device)
+    return Retouch(planes.float(), float(bounds), None if own is None else own.float(), None if reach is None else reach.float()).to(device)
 
 
 def tuned_copy(generator: Generator) -> Generator:

@@ -112,7 +112,7 @@ def _tuned(generator: Generator, pivot: Inversion, looks: Sequence[Look], settin
         scene = generator.scene(pivot.latents)
     retouch = fit_retouch(scene, looks, settings, report)
     check_finite(retouch.planes, "The retouching", pivot)
-    return replace(pivot, retouch=retouch)
+    return replace(pivot, retouch=retouch.belonging_to(pivot.latents, generator))
 
 
 def _looks(generator: Generator, photo: PhotoSource | Sequence[PhotoSource], camera: Camera | None, box: Box | None = None) -> list[Look]:

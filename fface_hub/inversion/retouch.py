@@ -12,20 +12,58 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fface_hub.generators.base import Field, GeometrySamples, Scene, WrappedScene
+from fface_hub.errors import ModelError
+from fface_hub.generators.base import Field, Generator, GeometrySamples, Scene, WrappedScene
 from fface_hub.generators.lookup import look_up
+from fface_hub.latents import Latents
 
 AXES = [0, 1, 0, 2, 2, 1]
 """Coordinates that index width and height of the three planes: xy, xz, zy."""
+EDITED, SHAPED = 0.6, 0.3
+"""Of the way at whose end the geometry is another face's: how far edits go, and where shades are no longer those of this shape alone."""
 
 
 @dataclass(frozen=True)
 class Retouch:
     """`planes [3,3,N,N]` (plane, red green blue) over the cube of half side `bounds`: what is added to colours in [-1, 1] at a point is the
-    sum of its bilinear samples. Outside the cube it is nothing."""
+    sum of its bilinear samples. Outside the cube it is nothing.
+
+    It belongs to a face of `own [2,L,D]` style rows, geometry and appearance, and fades as both make way for others: at a distance of
+    `reach [2]` nothing of it is left. Where the appearance alone does, as in dyed hair, its hues fade and its shades stay, which are those
+    of strands and wrinkles, whatever their colour. Without such rows it lies over all faces.
+    """
 
     planes: Tensor
     bounds: float
+    own: Tensor | None = None
+    reach: Tensor | None = None
+
+    def belonging_to(self, latents: Latents, generator: Generator) -> Retouch:
+        """The same, for the one face of these `latents`: gone where half of it has become as different as that of the mean face is."""
+        own, mean = (torch.cat([each.geometry, each.appearance[:, 0]]) for each in (latents, generator.mean_latents()))
+        return replace(self, own=own, reach=(own - mean).flatten(1).norm(dim=1))
+
+    def shares(self, geometry: Tensor, appearance: Tensor) -> tuple[float, float]:
+        """How much of the shades and of the hues lies over a face of this `geometry [1,L,D]` and `appearance [1,L,D]`; in [0, 1].
+        `ModelError` for those of another generator."""
+        if self.own is None or self.reach is None:
+            return 1.0, 1.0
+        if geometry.shape[1:] != self.own.shape[1:]:
+            raise ModelError("This retouch belongs to a face of another generator: invert the photo again.")
+        away = (torch.cat([geometry, appearance]).detach() - self.own).flatten(1).norm(dim=1) / self.reach.clamp(min=1e-9)
+        moved, recolored = away.clamp(max=1).tolist()
+        shape = min(1.0, (1 - moved) / (1 - EDITED))
+        return shape * (1 - recolored * min(1.0, moved / SHAPED)), shape * (1 - recolored)
+
+    def over(self, scene: Scene, geometry: Tensor, appearance: Tensor) -> Scene:
+        """`scene`, a face of this `geometry [1,L,D]` and `appearance [1,L,D]`, under as much of the retouch as belongs to it."""
+        shade, hue = self.shares(geometry, appearance)
+        if shade == hue == 1:
+            return RetouchedScene(scene, self)
+        if shade == hue == 0:
+            return scene
+        shades = self.planes.mean(dim=1, keepdim=True)
+        return RetouchedScene(scene, replace(self, planes=shade * shades + hue * (self.planes - shades)))
 
     def color(self, points: Tensor) -> Tensor:
         """What is added at `points [...,3]`, `[...,3]`."""
@@ -34,7 +72,8 @@ class Retouch:
 
     def to(self, device: torch.device | str) -> Retouch:
         """The same on `device`."""
-        return replace(self, planes=self.planes.to(device))
+        own, reach = (None if values is None else values.to(device) for values in (self.own, self.reach))
+        return replace(self, planes=self.planes.to(device), own=own, reach=reach)
 
     def rounded(self) -> Retouch:
         """The same, as saving in float16 and loading gives it."""

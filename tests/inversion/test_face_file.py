@@ -31,7 +31,10 @@ def face(whole: bool) -> Inversion:
         next(iter(tuned.parameters())).add_(0.25)  # type: ignore[attr-defined]
     backdrop = Backdrop(torch.rand(3, 8, 8, generator=random).half().float(), look_at(5.0))
     retouch = Retouch(torch.rand(3, 3, 8, 8, generator=random).half().float(), 0.5)
-    return Inversion(drawn.latents, drawn.camera, tuned, backdrop, retouch=retouch)
+    return Inversion(drawn.latents, drawn.camera, tuned, backdrop, retouch=retouch.belonging_to(drawn.latents, generator))
+
+
+RETOUCH = {"retouch.planes": torch.ones(3, 3, 4, 4), "retouch.bounds": torch.tensor(0.5)}
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -44,6 +47,11 @@ def test_a_face_comes_back_from_its_file(whole: bool, tmp_path: Path) -> None:
     first, second = (render(one.scene(), one.camera, 16) for one in (before, after))
     torch.testing.assert_close(first.image, second.image, atol=1e-5, rtol=0)
     assert torch.equal(first.labels, second.labels)
+    if whole:
+        assert before.retouch is not None and after.retouch is not None and before.retouch.own is not None
+        other = generator.sample(1, seed=4).lerp(before.latents, 0.9)
+        shares = [each.shares(other.geometry, other.appearance[:, 0]) for each in (before.retouch, after.retouch)]
+        assert shares[0] == shares[1] and 0 < shares[0][1] < 1
 
 
 @pytest.mark.parametrize(
@@ -60,6 +68,9 @@ def test_a_face_comes_back_from_its_file(whole: bool, tmp_path: Path) -> None:
         ({"latents.appearance": torch.ones(1, 6, 16)}, "do not have the shapes"),
         ({"backdrop.texture": torch.ones(3, 4, 4)}, "backdrop in 'a.safetensors' is damaged"),
         ({"retouch.planes": torch.ones(3, 3, 4, 5), "retouch.bounds": torch.tensor(0.5)}, "retouch in 'a.safetensors' is damaged"),
+        ({**RETOUCH, "retouch.reach": torch.ones(2)}, "retouch in 'a.safetensors' is damaged"),
+        ({**RETOUCH, "retouch.reach": torch.ones(1), "retouch.own": torch.ones(2, 6, 16)}, "retouch in 'a.safetensors' is damaged"),
+        ({**RETOUCH, "retouch.reach": torch.ones(2), "retouch.own": torch.ones(6, 16)}, "retouch in 'a.safetensors' is damaged"),
         ({"tuning.nothing": torch.ones(3)}, "no place for the weight 'nothing'"),
         ({"photo": torch.ones(3)}, "holds a tensor 'photo'"),
         ({"latents.more": torch.ones(3)}, "must have the keys 'geometry' and 'appearance' and no other"),

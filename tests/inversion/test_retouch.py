@@ -13,6 +13,7 @@ from torch import Tensor
 from fface_hub import edit
 from fface_hub.cameras import look_at
 from fface_hub.editing.edit import EditSettings
+from fface_hub.editing.transfer import transfer
 from fface_hub.errors import CancelledError, ModelError
 from fface_hub.inversion.inversion import RETOUCH_FILE, Inversion
 from fface_hub.inversion.looks import Look
@@ -72,6 +73,63 @@ def test_the_fast_renderer_agrees_with_the_slow_one(retouch: Retouch) -> None:
     scene = RetouchedScene(face().scene(), retouch)
     views = [render(scene, look_at(-15.0, 5.0), 32, SAMPLING, exact=exact).raw for exact in (True, False)]
     torch.testing.assert_close(views[0], views[1], atol=2e-3, rtol=0)
+
+
+def test_it_fades_as_a_face_makes_way_for_another(retouch: Retouch) -> None:
+    generator = solid_generator()
+    latents, mean = generator.sample(1, 3, 1.0), generator.mean_latents()
+    own = retouch.belonging_to(latents, generator)
+    assert own.reach is not None and own.reach[1].item() == pytest.approx(float((latents.appearance - mean.appearance).norm()))
+
+    def shares(geometry: float, appearance: float) -> tuple[float, float]:
+        """So far on the way to the mean face."""
+        both = latents.lerp_geometry(mean, geometry).geometry, latents.lerp(mean, appearance).appearance[:, 0]
+        return own.shares(*both)
+
+    # Other colours on the same shape take the hues alone; other shapes in its colours are edits up to six tenths of the way.
+    assert shares(0, 0) == (1, 1) and shares(0, 0.25) == pytest.approx((1, 0.75)) and shares(0, 2) == (1, 0)
+    assert shares(0.5, 0) == pytest.approx((1, 1)) and shares(0.8, 0) == pytest.approx((0.5, 0.5)) and shares(2, 0) == (0, 0)
+    # Of half a mix nothing is more than half, and in between what depends on the shape alone goes along: 1 − 0.5 · 0.15 / 0.3.
+    assert shares(0.5, 0.5) == pytest.approx((0.5, 0.5)) and shares(0.15, 0.5) == pytest.approx((0.75, 0.5)) and shares(1, 1) == (0, 0)
+    assert retouch.shares(mean.geometry, mean.appearance[:, 0]) == (1, 1)  # it belongs to nobody
+    with pytest.raises(ModelError, match="another generator"):
+        own.shares(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2))
+
+
+def test_shades_and_hues_by_hand() -> None:
+    generator = solid_generator()
+    latents, mean = generator.sample(1, 3, 1.0), generator.mean_latents()
+    planes = torch.tensor([0.3, 0.6, 0.0]).reshape(1, 3, 1, 1).expand(3, 3, 2, 2)  # a shade of 0.3, and hues of 0, 0.3 and −0.3
+    own, scene = Retouch(planes, 0.5).belonging_to(latents, generator), face().scene()
+    assert own.over(scene, mean.geometry, mean.appearance[:, 0]) is scene
+    same, dyed = (own.over(scene, latents.geometry, each.appearance[:, 0]) for each in (latents, latents.lerp(mean, 0.5)))
+    assert isinstance(same, RetouchedScene) and same.retouch is own and isinstance(dyed, RetouchedScene)
+    assert dyed.retouch.planes[0, :, 0, 0].tolist() == pytest.approx([0.3, 0.45, 0.15])
+
+
+def test_classes_that_take_other_colours_keep_its_shades_and_the_rest_all_of_it(retouch: Retouch) -> None:
+    generator, own = solid_generator(), face()
+    photographed = replace(own, retouch=retouch.belonging_to(own.latents, generator))
+    other = generator.mean_latents()
+    labels = render(own.scene(), look_at(0.0), 24, SAMPLING, exact=True).labels[0]
+    name = generator.layout.names[int(labels[labels > 0].mode().values)]
+    taken = transfer(generator, photographed, other, classes=[name])
+    shades = replace(retouch, planes=retouch.planes.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+    scenes = [
+        photographed.scene(),
+        photographed.scene(taken),
+        RetouchedScene(own.scene(taken), retouch),
+        RetouchedScene(own.scene(taken), shades),
+    ]
+    before, after, covered, shaded = (render(scene, look_at(0.0), 24, SAMPLING, exact=True).raw[0] for scene in scenes)
+    rest = labels != generator.layout.index(name)
+    for wanted in (before, covered):
+        torch.testing.assert_close(after[:, rest], wanted[:, rest], atol=1e-5, rtol=0)
+    near, far = ((after - each).abs()[:, ~rest].mean() for each in (shaded, covered))
+    assert near < far  # rays here go through other classes, too
+    whole = transfer(generator, photographed, other, geometry=1.0)
+    views = [render(each.scene(whole), look_at(0.0), 24, SAMPLING).raw for each in (photographed, own)]
+    assert torch.equal(views[0], views[1])
 
 
 def test_roughness_by_hand_and_as_a_gradient(rng: torch.Generator) -> None:
