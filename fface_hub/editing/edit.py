@@ -24,6 +24,7 @@ from fface_hub.editing.steps import Edited, EditSettings, Face, Moves, Offset, T
 from fface_hub.editing.windows import Window
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.base import Generator, Rendering, Scene
+from fface_hub.generators.checks import check_latents
 from fface_hub.inversion.encoder import CanonicalEditor
 from fface_hub.kept import LAYERS
 from fface_hub.latents import Latents
@@ -75,7 +76,7 @@ class EditSession:
         editor: CanonicalEditor | None = None,
     ) -> None:
         """An inversion brings its own camera and tuned generator. `editor` gives first guesses; it must fit the generator. Raises
-        `ModelError` for an adapter, an editor or an inversion of another generator."""
+        `ModelError` for an adapter, an editor or an inversion of another generator, and for latents that are not finite."""
         self.face, self.adapter, self.editor = _unpack(generator, face, camera), adapter, editor
         if adapter is not None:
             adapter.check(generator)
@@ -188,7 +189,7 @@ def edit(
 
     `callback` gets a `Step` of index 0 when the picture before is there, then one per step whose `best` are the best latents so far; raise
     `CancelledError` in it to stop. Raises `LayoutError` for labels that do not fit, `ModelError` for an adapter, editor or inversion of
-    another generator, `OptimisationError` (with `best`) for non-finite numbers.
+    another generator and for latents that are not finite, `OptimisationError` (with `best`) for non-finite numbers on the way.
     """
     return EditSession(generator, face, adapter, camera, editor).apply(target_labels, settings, callback, original_labels)
 
@@ -203,6 +204,7 @@ def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | No
         generator, scene, latents, camera = inversion.generator, inversion.scene, inversion.latents, camera or inversion.camera
     if len(latents) != 1:
         raise ValueError(f"an edit is of one face, and these are latents of {len(latents)}")
+    check_latents(latents)
     camera = (camera or generator.default_camera).to(latents.geometry.device)
     if len(camera) != 1:
         raise ValueError(f"an edit is seen by one camera, and these are {len(camera)}")

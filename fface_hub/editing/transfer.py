@@ -13,6 +13,7 @@ from fface_hub.cameras import Camera
 from fface_hub.editing.edit import EditResult, EditSettings, edit
 from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.base import Generator
+from fface_hub.generators.checks import check_latents
 from fface_hub.inversion.inversion import Inversion
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
@@ -155,6 +156,5 @@ def _latents(generator: Generator, face: Latents | Inversion) -> Latents:
             f"These latents have {list(face.geometry.shape[1:])} numbers and those of this generator {list(mean.geometry.shape[1:])}: use "
             "latents that were made with it."
         )
-    if not bool(face.geometry.isfinite().all() and face.appearance.isfinite().all()):
-        raise ModelError("These latents hold numbers that are not finite: draw or invert the face again.")
+    check_latents(face)
     return face

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fface_hub.generators.base import Field
+from fface_hub.generators.checks import check_planes
 from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
 from fface_hub.generators.lookup import PlaneTable
 from fface_hub.generators.planes import Statistics
@@ -20,13 +21,15 @@ class TriplaneField(Field):
     """Density from a table of the scene's `planes [B,P,C,N,N]`; colour, where asked for, from a second table with the same rows and
     weights, whose planes have their `statistics` given back. (Without statistics `planes` serve both, as EG3D's do.)
 
-    It costs two copies of the planes (one without statistics), and reads the decoder as it is when asked.
+    It costs two copies of the planes (one without statistics), and reads the decoder as it is when asked. `ModelError` for planes that are
+    not finite, whose rows no table has.
     """
 
     @torch.no_grad()
     def __init__(
         self, decoder: PlainDecoder | DisentangledDecoder, planes: Tensor, axes: list[int], bounds: float, statistics: Statistics | None
     ) -> None:
+        check_planes(planes, *(() if statistics is None else (statistics.mean, statistics.std)))
         self.decoder, self.bounds = decoder, bounds
         self.geometry = PlaneTable(planes, axes)
         self._planes, self._axes, self._statistics = planes, axes, statistics

@@ -202,7 +202,9 @@ class Generator(ABC):
 
     @abstractmethod
     def sample(self, count: int, seed: int, truncation: float = 0.7) -> Latents:
-        """`count` faces drawn with `seed`, pulled towards the mean face as `truncation` goes from 1 to 0; the same on every machine."""
+        """`count` faces drawn with `seed`, pulled towards the mean face as `truncation` goes from 1 to 0; the same on every machine.
+
+        `ValueError` for a truncation that is not finite."""
 
     @abstractmethod
     def scene(self, latents: Latents) -> Scene:

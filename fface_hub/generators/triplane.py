@@ -18,6 +18,7 @@ from fface_hub.cameras import FOCAL, PIVOT, RADIUS, look_at
 from fface_hub.errors import ModelError
 from fface_hub.generators.baked import TriplaneField
 from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
+from fface_hub.generators.checks import check_rows, check_truncation, check_weights
 from fface_hub.generators.decoders import DisentangledDecoder, LabelledDecoder, PlainDecoder
 from fface_hub.generators.lookup import look_up
 from fface_hub.generators.planes import Statistics, normalise_planes
@@ -180,8 +181,11 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
     def map(self, z: Tensor, other: Tensor, truncation: float = 1.0) -> Latents:
         """`z [B,Z]` and the conditioning camera `[B,25]` ("single") or geometry z `[B,Zg]` and appearance z `[B,Za]` ("pair") → latents.
 
-        Both halves are the same rows. Each w is pulled towards the mean one as `truncation` goes from 1 to 0.
+        Both halves are the same rows. Each w is pulled towards the mean one as `truncation` goes from 1 to 0. `ValueError` for one that is
+        not finite, `ModelError` for weights that are not float32.
         """
+        check_truncation(truncation)
+        check_weights(next(self.parameters()).dtype)
         mapping = self.backbone.mapping
         if isinstance(mapping, CameraMapping):
             rows = mapping.w_avg.lerp(mapping(z, other).float(), truncation)[:, None].expand(-1, self.num_rows, -1)
@@ -234,11 +238,8 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
 
     def planes(self, rows: Tensor, noise: bool = True) -> Tensor:
         """Style rows `[B,L,D]` → feature planes `[B,P,C,N,N]`, always float32; backbone noise is constant or, without `noise`, absent."""
-        if rows.ndim != 3 or rows.shape[1:] != (self.num_rows, self.config["latent_dim"]):
-            raise ModelError(
-                f"These latents have {list(rows.shape[1:])} numbers and this generator takes "
-                f"[{self.num_rows}, {self.config['latent_dim']}]: use latents that were made with this generator."
-            )
+        check_weights(next(self.parameters()).dtype)
+        check_rows(rows, (self.num_rows, self.config["latent_dim"]))
         if self.precision == torch.float16 and torch.is_grad_enabled() and rows.requires_grad:
             raise ModelError("float16 loses the small numbers of gradients: edit and invert in bfloat16 or float32.")
         with self.convolving(rows.device):

@@ -214,6 +214,13 @@ def test_numbers_that_are_not_finite_stop_it_with_the_best() -> None:
     assert 0.1 < float(best.geometry[0, 0, 0]) < 0.2
 
 
+@pytest.mark.parametrize("half", ["geometry", "appearance"])
+def test_latents_that_are_not_finite_are_refused_at_once(half: str) -> None:
+    face = solid_generator().sample(1, seed=7)
+    with pytest.raises(ModelError, match="These latents hold numbers that are not finite"):
+        edit(solid_generator(), replace(face, **{half: getattr(face, half) * torch.nan}), torch.zeros(8, 8, dtype=torch.int64))
+
+
 def test_perceptual_loss_sees_the_picture_with_the_region_greyed_out() -> None:
     seen: list[Tensor] = []
 
