@@ -6,6 +6,8 @@ import errno
 import os
 import re
 import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -169,11 +171,21 @@ def _flush_entry(path: Path) -> None:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Write a safetensors file of contiguous CPU `tensors`. Raises `OSError` as the file system does, which the library hides in its own
-    class."""
+    """Write a safetensors file of contiguous CPU `tensors`, with the permissions of any new file: the library's own shut out all but the
+    owner. Raises `OSError` as the file system does, which the library hides in its own class."""
+    mode = _mode_of_new_files(Path(path).parent)
     try:
         save_file(dict(tensors), path, metadata={"format": "pt"})
     except SafetensorError as error:
         if (number := re.search(r"os error (\d+)", str(error))) is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    os.chmod(path, mode)
+
+
+def _mode_of_new_files(folder: Path) -> int:
+    """Seen at an empty one: who asks the process for its mask has to change it, for all threads."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        probe = Path(place, "probe")
+        probe.touch()
+        return stat.S_IMODE(probe.stat().st_mode)

@@ -119,6 +119,18 @@ def test_a_disk_without_room_is_an_error_of_the_file_system(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_tensors_have_the_permissions_of_any_new_file(mask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        for _ in range(2):  # also in the place of an old file
+            write_tensors({"a": torch.zeros(3)}, tmp_path / "w.safetensors")
+            assert (tmp_path / "w.safetensors").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+    assert os.listdir(tmp_path) == ["w.safetensors"]
+
+
 def test_links_stay_links_and_take_nothing_in(tmp_path: Path) -> None:
     """What a link of a stranger's folder points to must not become a file of the folder, which may be published next."""
     (tmp_path / "secret").write_text("key")
