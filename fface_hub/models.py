@@ -20,6 +20,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fface_hub.compute import DTYPES
 from fface_hub.doors import VALUES_AT_ONCE, read_json, read_tensors
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.files import read_whole, replaced_folder, write_tensors
@@ -143,7 +144,7 @@ class Model(ModelMixin, ConfigMixin):
         revision: str | None = None,
         subfolder: str | None = None,
         variant: str | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         device: str | torch.device = "cpu",
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
@@ -151,7 +152,7 @@ class Model(ModelMixin, ConfigMixin):
     ) -> Self:
         """Load a model: a plain name is bundled, `org/name` is on the Hub, anything else is a folder (write `./name` for one beside you).
 
-        `dtype` is what `set_precision` makes of it.
+        `dtype` is what `set_precision` makes of it; "float32", "float16" and "bfloat16" name one, too.
         Asked of a base class, the registered class that the config names is returned. Raises `ModelError` with what to do.
         """
         return load(cls, Source(id, revision, subfolder, variant, token, cache_dir, local_files_only), dtype, device)
@@ -204,7 +205,7 @@ class Model(ModelMixin, ConfigMixin):
 ModelT = TypeVar("ModelT", bound=Model)
 
 
-def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> KindT:
+def load(kind: type[KindT], source: Source, dtype: torch.dtype | str = torch.float32, device: str | torch.device = "cpu") -> KindT:
     """The model at `source`, which must be a `kind` (a model class, or an abstract one such as `Generator`), in evaluation mode."""
 
     def read() -> tuple[type[Any], dict[str, Any], dict[str, Any], dict[str, Tensor]]:
@@ -218,9 +219,10 @@ def load(kind: type[KindT], source: Source, dtype: torch.dtype = torch.float32, 
         arguments = check_arguments(cls, raw)
         return cls, raw, arguments, read_weights(folder, source.weights_name, cls, arguments)
 
+    precision = _precision(dtype)
     cls, raw, arguments, tensors = read_whole(Path(source.id), read) if isinstance(source.id, str | Path) else read()
     model = build(cls, arguments)
-    _fill(model, tensors, dtype)
+    _fill(model, tensors, precision)
     model.release = raw.get("_release")
     model.model_id = source.id if isinstance(source.id, str) and (is_bundled_name(source.id) or is_hub_id(source.id)) else None
     try:
@@ -246,10 +248,19 @@ def read_weights(folder: Path, name: str, cls: type[Model], arguments: dict[str,
     return read_tensors(model_file(folder, name), wanted)
 
 
+def _precision(dtype: torch.dtype | str) -> torch.dtype:
+    """The number type that is meant; `ModelError` if no model computes in it."""
+    found = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if found not in PRECISIONS:
+        raise ModelError(
+            f"{str(dtype)[:40]!r} is not what a model can compute in: use torch.float32, torch.float16 or torch.bfloat16, or their names "
+            f"{', '.join(DTYPES)}."
+        )
+    return found
+
+
 def _fill(model: Model, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
     """Copy file values into a model that computes in `dtype`; number kinds must agree and nothing may overflow."""
-    if dtype not in PRECISIONS:
-        raise ModelError(f"A model cannot hold its weights as {dtype}: use float32, float16 or bfloat16.")
     model.set_precision(dtype)
     for key, value in model.state_dict().items():
         cast = _cast(tensors[key], dtype)

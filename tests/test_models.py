@@ -226,9 +226,19 @@ def test_a_device_that_is_not_there_is_told(folder: Path) -> None:
 
 
 def test_only_some_types_can_be_computed_in(folder: Path) -> None:
-    for dtype in (torch.int8, torch.complex64, torch.float8_e4m3fn, "float16", None):
-        with pytest.raises(ModelError, match="use float32, float16 or bfloat16"):
+    for dtype in (torch.int8, torch.complex64, torch.float8_e4m3fn, "half", "int8", None):
+        with pytest.raises(ModelError, match=f"'{dtype}' is not what a model can compute in: use .*, or their names float32, bfloat16"):
             TinyModel.from_pretrained(folder, dtype=dtype)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
+def test_number_types_have_names(name: str, folder: Path) -> None:
+    assert TinyModel.from_pretrained(folder, dtype=name).linear.weight.dtype == getattr(torch, name)
+
+
+def test_the_name_that_others_have_for_the_number_type_is_answered_with_ours(folder: Path) -> None:
+    with pytest.raises(TypeError, match="use dtype"):
+        Generator.from_pretrained(folder, torch_dtype=torch.float16)
 
 
 def test_a_model_is_not_saved_where_it_cannot_be(model: TinyModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,12 +192,14 @@ class Generator(ABC):
 
     @classmethod
     def from_pretrained(
-        cls, id: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu", **source: Any
+        cls, id: str | Path, *, dtype: torch.dtype | str = torch.float32, device: str | torch.device = "cpu", **source: Any
     ) -> Self:
         """The generator at `id`, of whichever family its config names; arguments and errors as in `fface_hub.models.Model`."""
         from fface_hub.models import load
         from fface_hub.sources import Source
 
+        if "torch_dtype" in source:  # as other libraries call it
+            raise TypeError("from_pretrained() has no argument 'torch_dtype': use dtype")
         return load(cls, Source(id, **source), dtype, device)
 
     @abstractmethod
