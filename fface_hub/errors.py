@@ -3,6 +3,11 @@
 The page shows them as a toast and the command line prints them on stderr with exit code 2; neither ever shows a stack trace.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FFaceError(Exception):
     """Base of all errors whose message is written for the user."""
@@ -32,3 +37,12 @@ class OptimisationError(FFaceError):
 
 class CancelledError(FFaceError):
     """The user asked to stop; what was reached so far is kept by the caller."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the name of the file that is read within the block in front of what is wrong with it, unless that names it already."""
+    try:
+        yield
+    except (ImageError, FaceNotFoundError, LayoutError, ModelError, OptimisationError) as error:
+        raise error if f"'{name}'" in str(error) else type(error)(f"'{name}': {error}") from error

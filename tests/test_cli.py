@@ -208,7 +208,9 @@ def test_mistakes_in_files_and_names_are_one_sentence(model: str, face: Path, tm
     assert "square" in refused(["edit", str(face), str(wide), *out], capsys)
     unknown = tmp_path / "unknown.png"
     Image.new("RGB", (16, 16), (1, 2, 3)).save(unknown)
-    refused(["edit", str(face), str(unknown), *out], capsys)
+    assert "'unknown.png': " in refused(["edit", str(face), str(unknown), *out], capsys)
+    last = ["--seed", "2147483647", "--count", "2"]
+    assert "The last seed, 2147483648, is too large" in refused(["generate", "--generator", model, *last, *out], capsys)
     assert "is a file" in refused(["render", str(face), "--out", str(text), "--device", "cpu"], capsys)
     assert "too large" in refused(["render", "99999999999", *out], capsys)
 

@@ -21,7 +21,7 @@ from fface_hub.adapters.samples_labels import read_painted, resample_labels
 from fface_hub.adapters.samples_rows import Value, read_camera
 from fface_hub.cameras import Camera
 from fface_hub.doors import read_label_colors
-from fface_hub.errors import FFaceError, LayoutError, ModelError
+from fface_hub.errors import LayoutError, ModelError, naming
 from fface_hub.generators.base import Generator
 from fface_hub.hub.saved import load_tensor
 from fface_hub.latents import Latents
@@ -105,10 +105,8 @@ def _numbered(paths: Iterable[Path]) -> dict[int, Path]:
 
 def _named(path: Path, read: Callable[[Path], Value]) -> Value:
     """`read(path)`, with the file's name in front of what is wrong with it."""
-    try:
+    with naming(path.name):
         return read(path)
-    except FFaceError as error:
-        raise error if f"'{path.name}'" in str(error) else type(error)(f"'{path.name}': {error}") from error
 
 
 def _read_rows(path: Path, generator: Generator) -> Latents:

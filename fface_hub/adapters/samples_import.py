@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from fface_hub.adapters.samples_labels import Painted, read_painted, resample_la
 from fface_hub.adapters.samples_rows import read_sample
 from fface_hub.cameras import look_at
 from fface_hub.doors import read_image, to_tensor
-from fface_hub.errors import FaceNotFoundError, ImageError, LayoutError, ModelError, OptimisationError
+from fface_hub.errors import ImageError, LayoutError, ModelError, naming
 from fface_hub.files import current_folder, is_folder
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.align import Box, crop, find_face, unit_of
@@ -129,11 +127,11 @@ def _from_faces(generator: Generator, folder: Path, layout: Layout, settings: Im
     """Face folders, whose label maps were painted in place."""
     items = []
     for face in sorted(path for path in folder.iterdir() if (path / CONFIG_FILE).is_file()):
-        with _naming(face.name):
+        with naming(face.name):
             found = Inversion.load(face, generator)
-        with _naming(f"{face.name}/picture.png"):
+        with naming(f"{face.name}/picture.png"):
             image = to_tensor(read_image(face / "picture.png"))[0]
-        with _naming(f"{face.name}/labels.png"):
+        with naming(f"{face.name}/labels.png"):
             painted = read_painted(face / "labels.png", layout)
             if painted.labels.shape[0] != painted.labels.shape[1]:
                 raise LayoutError("the label map must be square like its picture: paint on the map as given.")
@@ -161,9 +159,9 @@ def _from_pictures(
         if painting is None:
             notes.append(f"'{path.name}' has no label map and was left out.")
             continue
-        with _naming(path.name):
+        with naming(path.name):
             photo = read_image(path)
-        with _naming(painting.name):
+        with naming(painting.name):
             painted = read_painted(painting, layout)
             height, width = painted.labels.shape
             if (width, height) != photo.size:
@@ -171,7 +169,7 @@ def _from_pictures(
                     f"the label map is {width} × {height} pixels and its picture {photo.width} × {photo.height}: export it at that size."
                 )
         _note_snapped(painting.name, painted, notes)
-        with _naming(path.name):
+        with naming(path.name):
             items.append(_framed(generator, path, photo, painted.labels, settings))
     return items
 
@@ -204,7 +202,7 @@ def _with_latents(generator: Generator, items: list[_Item], settings: ImportSett
         sample = item.sample
         if sample.latents is None:
             report = None if callback is None else _shifted(callback, done * wanted.total, len(missing) * wanted.total)
-            with _naming(sample.name):
+            with naming(sample.name):
                 if item.photo is not None:
                     found = invert(generator, item.photo, None, wanted, report)
                 else:
@@ -219,12 +217,3 @@ def _with_latents(generator: Generator, items: list[_Item], settings: ImportSett
 def _shifted(callback: Callback, start: int, total: int) -> Callback:
     """`callback` for a part of a longer work of `total` steps that begins after step `start`."""
     return lambda step: callback(Step(start + step.index, total, step.losses, step.preview))
-
-
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Put the file's name in front of what is wrong with it."""
-    try:
-        yield
-    except (ImageError, LayoutError, FaceNotFoundError, ModelError, OptimisationError) as error:
-        raise type(error)(f"'{name}': {error}") from error

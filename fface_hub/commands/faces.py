@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera, look_at
@@ -20,7 +21,7 @@ from fface_hub.commands.support import choose_layout, progress, say, write_json
 from fface_hub.doors import read_image, read_label_map, to_tensor
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.editing.edit import edit as edit_face
-from fface_hub.errors import ImageError, ModelError, OptimisationError
+from fface_hub.errors import ImageError, ModelError, OptimisationError, naming
 from fface_hub.generators.base import Generator
 from fface_hub.inversion.camera_files import CameraFile, cameras_beside, read_cameras
 from fface_hub.inversion.encoder import find_editor
@@ -39,6 +40,8 @@ from fface_hub.rendering.renderer import render
 
 def generate(args: Namespace) -> None:
     """Faces of `--count` seeds from `--seed` on, in folders seed-N."""
+    if args.seed + args.count > 2**31:
+        raise ModelError(f"The last seed, {args.seed + args.count - 1}, is too large: use seeds below {2**31}.")
     generator = load_generator(args.generator, args.compute)
     adapter = _adapter(args, generator)
     camera = look_at(args.yaw, args.pitch).to(args.compute.device)
@@ -55,7 +58,7 @@ def generate(args: Namespace) -> None:
 def invert(args: Namespace) -> None:
     """The face of a photo, or of several of one person, as a face folder; the photos themselves are not kept."""
     paths = _photos(args.photo)
-    photos = [read_image(path) for path in paths]
+    photos = [_photo(path) for path in paths]
     for path, photo in zip(paths, photos, strict=True):
         if args.cropped and photo.width != photo.height:
             raise ImageError(
@@ -102,6 +105,11 @@ def _photos(given: Sequence[Path]) -> list[Path]:
             raise ImageError(f"There are no pictures in '{path}': give photos of one person, or a folder of them.")
         paths += inside
     return paths
+
+
+def _photo(path: Path) -> Image.Image:
+    with naming(path.name):
+        return read_image(path)
 
 
 def _known_cameras(photos: Sequence[Path], generator: Generator) -> Camera | None:
@@ -180,7 +188,8 @@ def _adapter(args: Namespace, generator: Generator) -> Adapter | None:
 
 def _labels(path: Path, painted: Layout, layout: Layout) -> torch.Tensor:
     """The label map of a file, painted in one layout, in another."""
-    labels = read_label_map(path, painted)
+    with naming(path.name):
+        labels = read_label_map(path, painted)
     return labels if painted == layout else painted.convert(labels, layout)
 
 

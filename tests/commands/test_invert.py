@@ -86,6 +86,12 @@ def test_photos_that_cannot_be_taken(photos: Path, tiny_folder: Path, tmp_path: 
     assert "no pictures in" in refused(str(empty))
     Image.new("RGB", (24, 20)).save(photos / "c.png")
     assert "'c.png' is 24 × 20 pixels, not square" in refused(str(photos), "--cropped")
+    whole = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(whole[:50])
+    assert "'b.png': The picture is damaged" in refused(str(photos), "--cropped")
+    (photos / "b.png").write_bytes(b"")
+    assert "'b.png': The picture is empty" in refused(str(photos))
+    assert refused(str(photos / "d.png")).count("d.png") == 1
 
 
 def test_the_benchmark_is_asked_for_by_options(
