@@ -128,6 +128,8 @@ def compose_labels(labels: Tensor, other: Tensor, classes: Sequence[int]) -> Ten
 
 def class_ids(layout: Layout, classes: Sequence[str]) -> list[int]:
     """Ids of `classes` in `layout`, with those of its classes that merge into one of them; `LayoutError` for others, none, and class 0."""
+    if isinstance(classes, str):
+        raise LayoutError(f"The classes must be a list of names, and '{classes[:60]}' is a text: write [{classes[:60]!r}].")
     if not classes:
         raise LayoutError(f"Name at least one class of the layout '{layout.name}': {', '.join(layout.names[1:])}.")
     named = {layout.index(name): name for name in classes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -90,9 +91,15 @@ def test_a_photographed_face_gives_and_takes() -> None:
 
 @pytest.mark.parametrize(
     ("classes", "told"),
-    [(["beard"], "no class 'beard'"), ([], "at least one class"), (["hair", "background"], "cannot be"), (["Hair"], "no class")],
+    [
+        (["beard"], "no class 'beard'"),
+        ([], "at least one class"),
+        (["hair", "background"], "cannot be"),
+        (["Hair"], "no class"),
+        ("hair", r"write \['hair'\]"),
+    ],
 )
-def test_classes_that_cannot_be_taken_are_told(classes: list[str], told: str) -> None:
+def test_classes_that_cannot_be_taken_are_told(classes: Sequence[str], told: str) -> None:
     with pytest.raises(LayoutError, match=told):
         transfer(solid_generator(), faces(), faces(seed=1), classes=classes)
     with pytest.raises(LayoutError, match=told):
