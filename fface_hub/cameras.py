@@ -39,8 +39,10 @@ class Camera:
 
     @staticmethod
     def from_vector(vector: Tensor) -> Camera:
-        """EG3D's 25 numbers `[B,25]`: cam2world row by row, then intrinsics row by row."""
-        return Camera(vector[:, :16].reshape(-1, 4, 4), vector[:, 16:25].reshape(-1, 3, 3))
+        """EG3D's 25 numbers `[B,25]`: cam2world row by row, then intrinsics row by row. `ValueError` for another shape."""
+        if vector.ndim != 2 or vector.shape[1] != 25:
+            raise ValueError(f"cameras [B,25] expected, got {vector.shape}")
+        return Camera(vector[:, :16].reshape(-1, 4, 4), vector[:, 16:].reshape(-1, 3, 3))
 
     def to_vector(self) -> Tensor:
         """EG3D's 25 numbers `[B,25]`."""
@@ -122,7 +124,12 @@ def look_at(
 
 
 def orbit(count: int = 5, yaw: float = 30.0, pitch: float = 0.0) -> Camera:
-    """`count` cameras side by side, from −`yaw` to +`yaw` degrees at one pitch; `orbit(5)` is the five views −30, −15, 0, 15, 30."""
+    """`count` cameras side by side, from −`yaw` to +`yaw` degrees at one pitch; `orbit(5)` is the five views −30, −15, 0, 15, 30.
+
+    `ValueError` for less than one.
+    """
+    if count < 1:
+        raise ValueError(f"an orbit has at least one camera, and the count is {count}")
     return look_at(torch.linspace(-yaw, yaw, count) if count > 1 else torch.zeros(1), pitch)
 
 

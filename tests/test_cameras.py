@@ -121,3 +121,12 @@ def test_faces_to_paint_are_seen_from_three_sides_in_turn() -> None:
     # x of a camera at distance 2.7: 2.7 sin(yaw)
     sides = [2.7 * math.sin(math.radians(yaw)) for yaw in (0, -23, 23, 0)]
     assert [painting_view(index).to_vector()[0, 3].item() for index in range(4)] == pytest.approx(sides, abs=1e-5)
+
+
+def test_no_camera_is_made_of_what_is_none() -> None:
+    for shape in ((1, 24), (1, 26), (25,)):
+        with pytest.raises(ValueError, match=r"cameras \[B,25\] expected"):
+            Camera.from_vector(torch.zeros(shape))
+    for count in (0, -1):
+        with pytest.raises(ValueError, match=f"at least one camera, and the count is {count}"):
+            orbit(count)

@@ -76,7 +76,11 @@ class EditSession:
         editor: CanonicalEditor | None = None,
     ) -> None:
         """An inversion brings its own camera and tuned generator. `editor` gives first guesses; it must fit the generator. Raises
-        `ModelError` for an adapter, an editor or an inversion of another generator, and for latents that are not finite."""
+        `ModelError` for an adapter, an editor or an inversion of another generator, and for latents that are not finite; `TypeError` for
+        the name of a model."""
+        for given, kind in ((adapter, Adapter), (editor, CanonicalEditor)):
+            if isinstance(given, str):
+                raise TypeError(f"an edit takes a model, and this is the name of one: give {kind.__name__}.from_pretrained({given!r})")
         self.face, self.adapter, self.editor = _unpack(generator, face, camera), adapter, editor
         if adapter is not None:
             adapter.check(generator)
@@ -189,7 +193,8 @@ def edit(
 
     `callback` gets a `Step` of index 0 when the picture before is there, then one per step whose `best` are the best latents so far; raise
     `CancelledError` in it to stop. Raises `LayoutError` for labels that do not fit, `ModelError` for an adapter, editor or inversion of
-    another generator and for latents that are not finite, `OptimisationError` (with `best`) for non-finite numbers on the way.
+    another generator and for latents that are not finite, `OptimisationError` (with `best`) for non-finite numbers on the way,
+    `TypeError` for the name of an adapter or editor instead of it.
     """
     return EditSession(generator, face, adapter, camera, editor).apply(target_labels, settings, callback, original_labels)
 
@@ -213,12 +218,18 @@ def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | No
 
 def _check_labels(target: Tensor, original: Tensor | None, layout: Layout) -> None:
     for labels in (target,) if original is None else (target, original):
+        if not isinstance(labels, Tensor):
+            raise LayoutError(f"The painted label map must be a tensor, and this is a {type(labels).__name__}: use torch.as_tensor.")
         if labels.ndim != 2 or labels.shape[0] != labels.shape[1] or labels.numel() == 0:
             raise LayoutError(f"The painted label map must be square, and this one is {' × '.join(map(str, labels.shape[::-1]))}.")
         if labels.dtype != torch.int64:
             raise LayoutError(f"The painted label map must hold class ids as int64, and this one is {labels.dtype}: convert it.")
-        if int(labels.min()) < 0 or int(labels.max()) >= len(layout):
-            raise LayoutError(f"The painted label map has classes beyond the {len(layout)} of layout '{layout.name}'.")
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= len(layout):
+            raise LayoutError(
+                f"The painted label map has class ids from {lowest} to {highest}, and those of layout '{layout.name}' are 0 to "
+                f"{len(layout) - 1}: paint with these."
+            )
     if original is not None and original.shape != target.shape:
         sizes = " and ".join(" × ".join(map(str, labels.shape[::-1])) for labels in (target, original))
         raise LayoutError(f"The painted label map and the one painted over differ in size ({sizes}): paint on the map as it was given.")

@@ -86,6 +86,8 @@ class EditSettings:
     def __post_init__(self) -> None:
         if self.perceptual is not None and self.rays is not None:
             raise ValueError("a perceptual loss needs whole pictures: leave rays None")
+        if self.rays is not None and self.rays < 2:  # half of them must meet what was painted
+            raise ValueError(f"an edit looks at no fewer than 2 rays, and these are {self.rays}: leave rays None for all")
 
     @staticmethod
     def preview() -> EditSettings:

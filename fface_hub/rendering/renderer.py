@@ -121,8 +121,11 @@ def render(
     Batches: as many cameras as faces; or one face seen by many cameras; or many faces seen by one camera. `callback` is called after every
     chunk and may raise `CancelledError`. Without `finish` the picture is the volume's own, not super-resolved. A scene with a `Field` is
     rendered the fast way (`rendering.fast` says what that leaves out), unless `exact`. Raises `ModelError` for an adapter that was fitted
-    on another generator (a plain function may relabel any scene), and for a tri-plane scene that is not finite.
+    on another generator (a plain function may relabel any scene), and for a tri-plane scene that is not finite; `ValueError`
+    for a picture of no pixels.
     """
+    if resolution < 1:
+        raise ValueError(f"a picture is at least one pixel wide, and the resolution is {resolution}")
     check = getattr(adapter, "check", None)
     if check is not None:
         check(scene)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -219,6 +220,33 @@ def test_latents_that_are_not_finite_are_refused_at_once(half: str) -> None:
     face = solid_generator().sample(1, seed=7)
     with pytest.raises(ModelError, match="These latents hold numbers that are not finite"):
         edit(solid_generator(), replace(face, **{half: getattr(face, half) * torch.nan}), torch.zeros(8, 8, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (torch.zeros(8, 8, dtype=torch.int64) - 1, "class ids from -1 to -1, and those of layout 'base-15' are 0 to 14"),
+        (torch.full((8, 8), 15), "class ids from 15 to 15"),
+        (np.zeros((8, 8), dtype=np.int64), "must be a tensor, and this is a ndarray: use torch.as_tensor"),
+    ],
+)
+def test_label_maps_that_cannot_be_targets_are_told(target: Any, told: str) -> None:
+    with pytest.raises(LayoutError, match=told):
+        edit(solid_generator(), solid_generator().mean_latents(), target)
+
+
+@pytest.mark.parametrize(
+    ("models", "told"), [({"adapter": "a/b"}, r"Adapter.from_pretrained\('a/b'\)"), ({"editor": "e"}, "CanonicalEditor.from_pretrained")]
+)
+def test_the_name_of_a_model_is_not_the_model(models: dict[str, Any], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        edit(solid_generator(), solid_generator().mean_latents(), torch.zeros(8, 8, dtype=torch.int64), **models)
+
+
+@pytest.mark.parametrize("rays", [-1, 0, 1])
+def test_an_edit_looks_at_rays_of_what_was_painted(rays: int) -> None:
+    with pytest.raises(ValueError, match=f"no fewer than 2 rays, and these are {rays}"):
+        EditSettings(rays=rays)
 
 
 def test_perceptual_loss_sees_the_picture_with_the_region_greyed_out() -> None:

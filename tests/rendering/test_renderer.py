@@ -173,3 +173,9 @@ def test_camera_poses_get_gradients() -> None:
     origins, directions = Camera(pose, look_at(0.0).intrinsics).rays(2)
     render_rays(Ball(torch.tensor([0.5])), origins, directions, Sampling(12, 0), adapter=positions).logits.sum().backward()
     assert pose.grad is not None and float(pose.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("resolution", [0, -1])
+def test_a_picture_of_no_pixels_is_refused(resolution: int) -> None:
+    with pytest.raises(ValueError, match=f"at least one pixel wide, and the resolution is {resolution}"):
+        render(Ball(torch.tensor([0.5])), look_at(0.0), resolution)
