@@ -69,4 +69,4 @@ def paint_set(samples: SampleSet) -> SampleSet:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     paint_set(SampleSet.load(folder)).save(folder)
-    print(f"painted the faces in {folder}: now run  fface-hub samples check {folder}")
+    print(f"painted the faces in {folder}: now run  python -m fface_hub.cli samples check {folder}")

@@ -17,7 +17,7 @@ from PIL import Image
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera, look_at
 from fface_hub.commands.folders import Face, draw_face, load_face, load_generator, save_face
-from fface_hub.commands.support import choose_layout, progress, say, write_json
+from fface_hub.commands.support import choose_layout, counted, progress, say, write_json
 from fface_hub.doors import read_image, read_label_map, to_tensor
 from fface_hub.editing.edit import EditResult, EditSettings
 from fface_hub.editing.edit import edit as edit_face
@@ -52,7 +52,7 @@ def generate(args: Namespace) -> None:
             face = replace(face, inversion=replace(face.inversion, camera=camera))
             _show_and_save(face, adapter, args, args.out / f"seed-{seed}")
             callback(Step(index, len(seeds), {}))
-    say(f"wrote {args.count} face folder{'s' if args.count > 1 else ''} to {args.out}")
+    say(f"wrote {counted(args.count, 'face folder')} to {args.out}")
 
 
 def invert(args: Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from fface_hub.commands.folders import load_generator
-from fface_hub.commands.support import progress, say
+from fface_hub.commands.support import counted, progress, say
 from fface_hub.compute import Compute
 from fface_hub.inversion.align import unit_of
 from fface_hub.inversion.prepare import REPORT, PrepareSettings
@@ -23,6 +23,6 @@ def prepare(args: Namespace) -> None:
         prepared = prepare_photos(args.photos, args.out, settings, bar)
     for source, reason in list(prepared.rejected.items())[:SHOWN]:
         say(f"rejected '{source}': {reason}")
-    people = f" of {len(prepared.people)} people" if prepared.people else ""
-    earlier = f" ({prepared.reused} photos were done before)" if prepared.reused else ""
-    say(f"wrote {len(prepared.cameras)} crops{people}, rejected {len(prepared.rejected)}{earlier}; see {args.out / REPORT}")
+    people = f" of {counted(len(prepared.people), 'person', 'people')}" if prepared.people else ""
+    earlier = f" ({counted(prepared.reused, 'photo was', 'photos were')} done before)" if prepared.reused else ""
+    say(f"wrote {counted(len(prepared.cameras), 'crop')}{people}, rejected {len(prepared.rejected)}{earlier}; see {args.out / REPORT}")

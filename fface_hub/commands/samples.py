@@ -13,7 +13,7 @@ from fface_hub.adapters.samples import METADATA, Problem, SampleSet, read_folder
 from fface_hub.adapters.samples_import import ImportSettings, import_samples
 from fface_hub.adapters.samples_new import draw, painting_guide
 from fface_hub.commands.folders import load_generator
-from fface_hub.commands.support import choose_layout, progress, say, write_json
+from fface_hub.commands.support import choose_layout, counted, program, progress, say, write_json
 from fface_hub.errors import FFaceError, ModelError
 from fface_hub.files import current_folder
 from fface_hub.inversion.objective import InvertSettings
@@ -36,7 +36,8 @@ def new(args: Namespace) -> None:
     drawn.save(args.out, painting_guide(layout, drawn.notes[0]))
     _tell(drawn.notes)
     write_json({**_figures(drawn), "seconds": time.perf_counter() - start}, args.json)
-    say(f"wrote {len(drawn)} faces to {args.out}: paint the label maps as its README.md says, then call 'fface-hub samples check'")
+    then = f"paint the label maps as its README.md says, then call '{program()} samples check {args.out}'"
+    say(f"wrote {counted(len(drawn), 'face')} to {args.out}: {then}")
 
 
 def import_(args: Namespace) -> None:
@@ -53,7 +54,7 @@ def import_(args: Namespace) -> None:
     notes = [*found.notes, *SampleSet.load(args.out).notes]
     _tell(notes)
     write_json({**_figures(found), "notes": notes, "seconds": time.perf_counter() - start}, args.json)
-    say(f"wrote {len(found)} samples to {args.out}")
+    say(f"wrote {counted(len(found), 'sample')} to {args.out}")
 
 
 def check(args: Namespace) -> None:
@@ -78,8 +79,8 @@ def check(args: Namespace) -> None:
     if found is not None:
         say("; ".join(f"{name} {count:,}" for name, count in found.pixels.items()) + " pixels")
     if errors:
-        raise FFaceError(f"The sample set '{args.folder}' cannot be fitted: put right the {len(errors)} errors above.")
-    say(f"{len(found or ())} samples in the {len(report['pixels'])} classes of '{report['layout']}' can be fitted")
+        raise FFaceError(f"The sample set '{args.folder}' cannot be fitted: put right the {counted(len(errors), 'error')} above.")
+    say(f"{counted(len(found or ()), 'sample')} in the {len(report['pixels'])} classes of '{report['layout']}' can be fitted")
 
 
 def push(args: Namespace) -> None:
@@ -87,7 +88,7 @@ def push(args: Namespace) -> None:
     found = SampleSet.load(Path(args.folder))
     url = found.push_to_hub(args.repo, private=args.private or None, revision=args.revision, license=args.license)
     _tell(found.notes)
-    say(f"{len(found)} samples are at {url}")
+    say(f"{counted(len(found), 'sample is', 'samples are')} at {url}")
 
 
 def _refuse_old_set(folder: Path) -> None:

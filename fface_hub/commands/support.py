@@ -73,3 +73,13 @@ def check_outputs(args: Namespace) -> None:
 def say(text: str) -> None:
     """One line for the user, on stdout."""
     print(text, flush=True)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """'1 face', '2 faces'; `many` where it is not `one` with an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def program() -> str:
+    """How this program was called, for commands that a user is told to call next: there is no `fface-hub` where it is not installed."""
+    return "fface-hub" if Path(sys.argv[0]).stem == "fface-hub" else "python -m fface_hub.cli"

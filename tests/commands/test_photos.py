@@ -39,7 +39,7 @@ def test_a_photo_becomes_a_crop_that_invert_takes(tiny_folder: Path, tmp_path: P
     Image.new("RGB", (64, 64)).save(photos / "nobody.png")
     assert main(["prepare", str(photos), str(out), "--generator", str(tiny_folder), "--resolution", "128"]) == 0
     told = capsys.readouterr().out
-    assert "rejected 'nobody.png': No face" in told and "wrote 1 crops, rejected 1" in told
+    assert "rejected 'nobody.png': No face" in told and "wrote 1 crop, rejected 1" in told
     assert Image.open(out / "astronaut.png").size == (128, 128)
     assert main(["prepare", str(photos), str(out), "--generator", str(tiny_folder), "--resolution", "128"]) == 0
     assert "2 photos were done before" in capsys.readouterr().out

@@ -69,6 +69,13 @@ def test_new_never_overwrites_what_was_painted(drawn: Path, model: list[str], ca
     assert code == 2 and "would be lost" in errors[0] and (drawn / "set" / "0000_labels.png").read_bytes() == before
 
 
+def test_new_tells_how_the_set_is_checked(tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    new = ["samples", "new", "--layout", "eyes-19", "--count", "1", "--resolution", "16", "--out", str(tmp_path / "set"), *model]
+    code, out, _ = run(new, capsys)
+    assert code == 0 and f"wrote 1 face to {tmp_path / 'set'}: " in out
+    assert f"call 'python -m fface_hub.cli samples check {tmp_path / 'set'}'" in out
+
+
 def test_check_of_a_painted_set(drawn: Path, tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     folder, report = copy(drawn / "set", tmp_path / "set"), tmp_path / "check.json"
     for number in range(3):  # 16 pixels of the gem, and 2 of 256 (0.8 %) in a colour that is nearly the gem's
@@ -141,7 +148,7 @@ def test_import_takes_label_maps_of_another_program(
     Image.new("RGB", (32, 32), (0, 0, 200)).save(masks / "0001.png")
     command = ["samples", "import", str(drawn / "set"), "--labels", str(masks), "--resolution", "16", "--out", str(tmp_path / "out")]
     code, out, _ = run([*command, "--json", str(tmp_path / "import.json"), *model], capsys)
-    assert code == 0 and "note: '0000.png' has no label map" in out and "wrote 1 samples" in out
+    assert code == 0 and "note: '0000.png' has no label map" in out and "wrote 1 sample to" in out
     samples = SampleSet.load(tmp_path / "out")
     assert len(samples) == 1 and samples.pixels["gem"] == 256
     original = SampleSet.load(drawn / "set").samples[1]

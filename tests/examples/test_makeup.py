@@ -71,5 +71,5 @@ def test_the_command_paints_the_faces_of_a_folder(tiny_generator: TriplaneGenera
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-m", "examples.makeup.paint", str(tmp_path / "faces")]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert result.returncode == 0 and "samples check" in result.stdout, result.stderr
+    assert result.returncode == 0 and "now run  python -m fface_hub.cli samples check" in result.stdout, result.stderr
     assert torch.equal(SampleSet.load(tmp_path / "faces").samples[0].labels, paint(face()))
