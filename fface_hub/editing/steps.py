@@ -22,7 +22,7 @@ from fface_hub.inversion.encoder import LatentBasis
 from fface_hub.latents import Latents
 from fface_hub.losses import ImageLoss, masked_image_loss
 from fface_hub.memory import with_less_memory
-from fface_hub.progress import Callback, Step, between, check_finite
+from fface_hub.progress import Callback, Step, between, check_finite, check_gradients
 from fface_hub.rendering.renderer import render_rays
 from fface_hub.rendering.sampling import Sampling
 
@@ -336,6 +336,7 @@ def optimise(
             report()
         if index < settings.steps:
             losses["loss"].backward()
+            check_gradients([offset.coordinates, offset.rows], "The edit", task.latents(best))
         return losses
 
     for index in range(1, settings.steps + 1):

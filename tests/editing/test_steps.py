@@ -13,7 +13,7 @@ from fface_hub.editing.edit import EditSession, EditSettings, edit
 from fface_hub.editing.regions import grown
 from fface_hub.editing.sides import YAWS, rays_from_sides, seen_in_front
 from fface_hub.editing.steps import RING, Edited, Face, Moves, Offset, Rays, Task
-from fface_hub.errors import ModelError
+from fface_hub.errors import ModelError, OptimisationError
 from fface_hub.generators.base import GeometrySamples
 from fface_hub.inversion.encoder import CanonicalEditor, LatentBasis
 from fface_hub.latents import Latents
@@ -229,6 +229,21 @@ def test_the_painted_region_counts_besides_its_ring() -> None:
     assert region(0.0, 0.0) == 0
     assert region(0.1, 0.2) == pytest.approx(region(0.1, 0.0) + region(0.0, 0.2), rel=1e-5)
     assert region(0.1, 0.0) > 2 * region(0.0, 0.1) > 0  # in the ring every label is right
+
+
+def test_gradients_that_are_not_finite_stop_it_before_they_spoil_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = Moves.apply
+
+    def apply(self: Moves, latents: Latents, offset: Offset) -> Latents:
+        """The same face, by a root at 0, whose slope is infinite."""
+        return true(self, latents, offset).offset((offset.rows - offset.rows.detach()).square().sum().sqrt())
+
+    monkeypatch.setattr(Moves, "apply", apply)
+    face = solid_generator().sample(1, seed=7)
+    target = (labels_of(solid_generator(), face) + 1) % 15
+    with pytest.raises(OptimisationError, match="not finite") as caught:
+        edit(solid_generator(), face, target, settings=replace(SETTINGS, steps=2))
+    assert isinstance(caught.value.best, Latents) and torch.equal(caught.value.best.geometry, face.geometry)
 
 
 def test_editors_of_another_generator_are_refused() -> None:
