@@ -112,9 +112,9 @@ class Visitor:
 
 
 def contents(value: Any) -> Any:
-    """`value` with the SHA-256 of the content in the place of every downloaded file's path."""
+    """`value` with the SHA-256 of the content in the place of every downloaded file's path, and without the serial numbers of sheets."""
     if isinstance(value, dict):
-        return {key: contents(item) for key, item in value.items()}
+        return {key: contents(item) for key, item in value.items() if key != "serial"}
     if isinstance(value, (list, tuple)):
         return [contents(item) for item in value]
     if isinstance(value, str) and value.startswith("/") and Path(value).is_file():
