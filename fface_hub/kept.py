@@ -73,14 +73,14 @@ class Kept:
         return torch.where(ahead, share * torch.where(far >= 1, 1.0, left.clamp(0, 1)), 0.0).amax(0)
 
     @staticmethod
-    def stacked(layers: Sequence[Kept]) -> Kept:
+    def stacked(layers: Sequence[Kept], most: int = LAYERS) -> Kept:
         """The last of `layers`, and before it the others, whatever was earlier than each of them until now.
 
-        Where they are more than `LAYERS`, the one of which least shows becomes one with the next: of the face after both, and so not
+        Where they are more than `most`, the one of which least shows becomes one with the next: of the face after both, and so not
         exactly what it was.
         """
         alone = [replace(layer, earlier=None) for layer in layers]
-        while len(alone) > LAYERS:
+        while len(alone) > most:
             least = min(range(len(alone) - 1), key=lambda index: _showing(alone[index], alone[index + 1 :]))
             alone[least : least + 2] = [_joined(alone[least], alone[least + 1])]
         stack = alone[0]

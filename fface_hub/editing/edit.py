@@ -26,7 +26,7 @@ from fface_hub.errors import LayoutError, ModelError
 from fface_hub.generators.base import Generator, Rendering, Scene
 from fface_hub.generators.checks import check_latents
 from fface_hub.inversion.encoder import CanonicalEditor
-from fface_hub.kept import LAYERS
+from fface_hub.kept import LAYERS, Kept
 from fface_hub.latents import Latents
 from fface_hub.layouts import Layout
 from fface_hub.memory import with_less_memory
@@ -81,7 +81,9 @@ class EditSession:
         for given, kind in ((adapter, Adapter), (editor, CanonicalEditor)):
             if isinstance(given, str):
                 raise TypeError(f"an edit takes a model, and this is the name of one: give {kind.__name__}.from_pretrained({given!r})")
-        self.face, self.adapter, self.editor = _unpack(generator, face, camera), adapter, editor
+        unpacked = _unpack(generator, face, camera)
+        self.given, self.adapter, self.editor = unpacked.latents, adapter, editor
+        self.face = replace(unpacked, latents=_with_room(self.given))
         if adapter is not None:
             adapter.check(generator)
         if editor is not None:
@@ -114,9 +116,9 @@ class EditSession:
             before = self.before(settings, callback)
             target, region = _target(target_labels, original_labels, before.labels[0], settings)
             if not region.any():
-                return EditResult(self.face.latents, region, target, [], before, before)
+                return EditResult(self.given, region, target, [], before, before)
             if callback is not None:
-                callback(Step(0, settings.steps, {}, best=self.face.latents))
+                callback(Step(0, settings.steps, {}, best=self.given))
             tell = between(callback, 0, settings.steps) or (lambda: None)
             edited = Edited(self.face, self.adapter, self.moves)
             task = with_less_memory(lambda: Task(edited, settings, scene, before, region, target))
@@ -142,11 +144,8 @@ class EditSession:
         return [replace(start, coordinates=share * coordinates) for share in (1.0, 0.5)]
 
     def _window(self, region: Tensor, settings: EditSettings) -> Window | None:
-        """What an edit of `region [h,h]` can change of the picture; None: all of it, as where two earlier edits become one."""
-        earlier = self.face.latents.kept
-        if not settings.keep or (earlier is not None and len(earlier.layers) == LAYERS):
-            return None
-        return Window.around(region, seen_by(settings.resolution))
+        """What an edit of `region [h,h]` can change of the picture; None: all of it."""
+        return Window.around(region, seen_by(settings.resolution)) if settings.keep else None
 
     def _show(
         self, latents: Latents, settings: EditSettings, callback: Callback | None = None, index: int = 0, window: Window | None = None
@@ -214,6 +213,12 @@ def _unpack(generator: Generator, face: Latents | Inversion, camera: Camera | No
     if len(camera) != 1:
         raise ValueError(f"an edit is seen by one camera, and these are {len(camera)}")
     return Face(generator, scene, latents.detach(), camera)
+
+
+def _with_room(latents: Latents) -> Latents:
+    """The same face with room for one more edit: where it has as many as there can be, two are one already (`Kept.stacked`), so that all
+    but the region looks the same before and after."""
+    return latents if latents.kept is None else replace(latents, kept=Kept.stacked(latents.kept.layers, LAYERS - 1))
 
 
 def _check_labels(target: Tensor, original: Tensor | None, layout: Layout) -> None:

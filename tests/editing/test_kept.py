@@ -187,17 +187,17 @@ def test_a_second_edit_keeps_the_first_to_the_last_bit() -> None:
 
 def test_edits_beyond_the_layers_of_a_face_are_shown_as_they_are() -> None:
     generator, face = solid_generator(), solid_generator().sample(1, seed=3)
-    region = box(32, slice(4, 8), slice(4, 8))
     for _ in range(LAYERS):
-        face = moved(face, region, by=0.1)
+        face = moved(face, box(32, slice(4, 8), slice(4, 8)), by=0.1)
     session = EditSession(generator, face, camera=CAMERA)
     before = session.before(SHORT)
     target = before.labels[0].clone()
+    assert session.apply(target, SHORT).latents.tensors().keys() == face.tensors().keys()  # nothing painted, nothing joined
     target[20:26, 20:26] = (target[20:26, 20:26] + 1) % len(generator.layout)
     result = session.apply(target, SHORT, original_labels=before.labels[0])
     assert result.latents.kept is not None and len(result.latents.kept.layers) == LAYERS
     shown = render(face_scene(generator, result.latents), CAMERA, 32, Sampling(12, 12), finish=False)
-    torch.testing.assert_close(result.after.raw, shown.raw)
+    torch.testing.assert_close(result.after.raw, shown.raw, atol=5e-3, rtol=0)
 
 
 def test_a_face_that_was_edited_is_where_a_search_begins_as_a_whole() -> None:

@@ -99,9 +99,9 @@ def test_edits_are_those_of_whole_pictures(inverted: bool, sizes: list[int], mon
     assert (fast.after.labels == slow.after.labels).float().mean() > 0.999
 
 
-def test_only_where_nothing_is_kept_or_layers_become_one_all_is_seen_anew(sizes: list[int]) -> None:
+def test_only_where_nothing_is_kept_all_is_seen_anew(sizes: list[int]) -> None:
     face = solid_generator().sample(1, seed=3)
-    for settings, expected in (*((SHORT, [32, 14, 14]),) * LAYERS, (SHORT, [32, 32, 32]), (replace(SHORT, keep=False), [32, 32])):
+    for settings, expected in (*((SHORT, [32, 14, 14]),) * (LAYERS + 1), (replace(SHORT, keep=False), [32, 32])):
         face = painted(face, settings).latents
         assert sizes == expected
         sizes.clear()
