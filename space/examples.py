@@ -51,7 +51,7 @@ def connect(strip: gr.HTML, seed: gr.Number, wires: Wiring) -> None:
     """A click shows the face in the Edit tab, and `seed` says which it is."""
     here = {"show_progress_on": wires.status}
     drawing = (handlers.draw_face, [seed, wires.layout, wires.session], wires.outputs)
-    strip.select(chosen_seed, strip, seed, queue=False).success(*drawing, **here, **SHORT).success(**wires.sides)
+    strip.select(chosen_seed, strip, seed, show_progress="hidden", queue=False).success(*drawing, **here, **SHORT).success(**wires.sides)
     strip.submit(invert_example, [wires.layout, wires.session], wires.outputs, **here, **LONG).success(**wires.sides)
 
 

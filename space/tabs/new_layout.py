@@ -141,5 +141,5 @@ def connect(on: SimpleNamespace, wires: Wiring, own: gr.State, tabs: gr.Tabs, ta
     fitted = [own, on.faces, on.told, on.curve, on.look, on.scores, on.layout_file]
     on.fit.click(layout_results.fit_layout, [own, on.rows, on.name, on.board], fitted, **there, **LONG)
     wires.cancel(on.stop_fit, on.told, "fit")
-    on.use.click(layout_results.use_it, own, [wires.layout, on.start, tabs], **SHORT)
+    on.use.click(layout_results.use_it, own, [wires.layout, on.start, tabs], show_progress_on=on.shared, **SHORT)
     on.push.click(layout_results.push, [own, on.repository, on.token], [on.shared, on.token], show_progress_on=on.shared, **LONG)
