@@ -51,6 +51,18 @@ def test_what_is_told_apart_by_its_name_has_one_of_its_own() -> None:
     assert len(names) > 50 and len(set(names)) == len(names), sorted(name for name in set(names) if names.count(name) > 1)
 
 
+def test_on_a_phone_half_a_row_says_that_more_classes_follow(canvas: Canvas) -> None:
+    canvas.page.set_viewport_size({"width": 390, "height": 900})
+    canvas.give(np.full((8, 8), SKIN), classes=[{**CLASSES[0], "name": f"class {number}"} for number in range(15)])
+    seen = canvas.page.evaluate("""() => {
+        const end = document.querySelector(".classes").getBoundingClientRect().bottom;
+        const rows = [...document.querySelectorAll(".classes button")].map((row) => row.getBoundingClientRect());
+        return rows.map((box) => (end - box.top) / box.height);
+    }""")
+    canvas.page.set_viewport_size({"width": 900, "height": 900})
+    assert sum(0.3 < part < 0.7 for part in seen) == 2  # one in each column
+
+
 def test_brushes_cover_the_pixels_whose_centres_they_reach(canvas: Canvas) -> None:
     # Radius 1 around the corner (2, 2): centres at .71. Radius 2 around (5, 5): .71 and 1.58, not 2.12.
     canvas.size(2)
