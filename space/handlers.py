@@ -28,15 +28,17 @@ from space import limits
 from space.jobs import is_running, running, stop
 from space.lent import lent
 from space.models import OWN_LAYOUT, find_adapter, find_editor, find_encoder, find_parser, generator, latents_of
-from space.painting import SIDE, data_url, read_painted, sheet
+from space.painting import SIDE, data_url, outcome, read_painted, sheet
 from space.state import Edit, Session
+from space.strips import chosen_number, earlier, history
 from space.toasts import plainly, plainly_streaming
 
 RESOLUTION = 128
 SAMPLING = Sampling(coarse=24, fine=24)
 THUMBNAIL = 64
 FILMED = ("video", "mesh", "video_file", "mesh_file")
-SHOWN = ("session", "canvas", "history", "slider", "picture_file", "labels_file", "viewer", "strength", "faces", *FILMED, "status")
+BACK = ("undo", "reset")
+SHOWN = ("session", "canvas", "history", "slider", "picture_file", "labels_file", "viewer", "strength", "faces", *FILMED, *BACK, "status")
 """What the page shows of a face: the controls that `shown` fills, in its order."""
 KEEP_BACKGROUND, KEEP_IDENTITY = LOCKS = "Keep the background", "Keep the identity"
 BACKGROUND_WEIGHT = 10.0
@@ -56,18 +58,6 @@ def show(session: Session, keep: int | None = None, painted: Tensor | None = Non
     entry = session.edits[session.now]
     entry.thumbnail = entry.thumbnail or data_url(to_image(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS))
     return sheet(image, session.labels, session.layout, keep, painted)
-
-
-def history(session: Session) -> dict[str, Any]:
-    """The strip of edits, and which of them is shown."""
-
-    def caption(number: int, entry: Edit) -> str:
-        if entry.parent is None:
-            return "Start"
-        return f"Edit {number}" if entry.parent == number - 1 else f"Edit {number} of {entry.parent or 'start'}"
-
-    entries = [{"picture": entry.thumbnail, "caption": caption(number, entry)} for number, entry in enumerate(session.edits)]
-    return {"entries": entries, "now": session.now}
 
 
 def before_after(session: Session, now: Tensor | None = None) -> tuple[Image.Image, Image.Image]:
@@ -102,15 +92,8 @@ def with_sheet(session: Session, message: str, value: dict[str, Any]) -> tuple[A
     filmed = (
         [gr.skip()] * 4 if session.filmed is session.latents else [None, None, *(gr.DownloadButton(value=None, interactive=False),) * 2]
     )
-    return session, value, history(session), *views, *filmed, message
-
-
-def earlier(session: Session) -> dict[str, Any]:
-    """The strip of earlier faces of this visit, each as it was left; what they need to be looked at is dropped."""
-    for face in session.earlier:
-        face.rest()
-    entries = [{"picture": face.edits[face.now].thumbnail, "caption": face.name.replace("-", " ")} for face in session.earlier]
-    return {"entries": entries, "now": None}
+    back = gr.Button(interactive=entry.parent is not None), gr.Button(interactive=session.now != 0)
+    return session, value, history(session), *views, *filmed, *back, message
 
 
 def only(**values: Any) -> tuple[Any, ...]:
@@ -144,7 +127,7 @@ def checked_seed(seed: float | None) -> int:
 def photo_chosen(path: str | None) -> tuple[Any, Any, str]:
     """Find the face in an uploaded photo and show the square that will be used, which can be moved."""
     if path is None:
-        return None, None, "Upload a portrait, or draw a face from a seed."
+        return None, None, "The photo was taken away. The face that is shown stays."
     try:
         photo = read_image(Path(path))
         face = find_face(photo, unit_of(generator()))
@@ -328,6 +311,10 @@ def apply(
 ) -> Iterator[tuple[Any, ...]]:
     """Move the latents until the labels match what was painted; yields what `shown` gives."""
     session = need(session)
+    if is_running(request):
+        gr.Info("A face is still being made: wait until it is done, or press Cancel first.")
+        yield only()
+        return
     target, revision = read_painted(painted, session.labels, session.layout)
     changed = int((target != session.labels.cpu()).sum())
     if changed == 0:
@@ -350,8 +337,7 @@ def apply(
             return
         raise
     session.add(result.latents, target)
-    message = f"Done: {changed} label pixels painted, {result.matched:.0%} of the edited region has the label you asked for."
-    yield shown(session, message, keep=revision)  # what was painted while the edit ran is painted on the new face
+    yield shown(session, outcome(changed, result.matched), keep=revision)  # what was painted while the edit ran is painted on the new face
 
 
 # ── going back ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -378,15 +364,6 @@ def go_back(session: Session | None, chosen: Any, request: gr.Request) -> tuple[
     settle(request)
     session.now = number
     return shown(session, _where(session), keep=0)
-
-
-def chosen_number(chosen: Any, count: int, what: str) -> int:
-    """The number of the entry that a browser says was `chosen` of a strip of `count`, as {now: it}; `what` the entries are is told if there
-    is none."""
-    number = chosen.get("now") if isinstance(chosen, dict) else None
-    if type(number) is not int or not 0 <= number < count:
-        raise FFaceError(f"There is no such {what}: choose one of the strip.")
-    return number
 
 
 def reset(session: Session | None, request: gr.Request) -> tuple[Any, ...]:

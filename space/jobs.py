@@ -67,6 +67,11 @@ class Job(Generic[Result]):
         """Ask the work to stop at its next step."""
         self._cancel.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop, which it may not have done yet."""
+        return self._cancel.is_set()
+
     def end(self) -> None:
         """Stop the work, and wait until it has stopped."""
         self.cancel()
@@ -119,8 +124,9 @@ def running(request: gr.Request, work: Callable[[Callable[[Step], None]], Result
 
 
 def is_running(request: gr.Request, kind: str = "face") -> bool:
-    """Whether this visitor has work of that `kind` running."""
-    return (str(request.session_hash), kind) in JOBS
+    """Whether this visitor has work of that `kind` running that nobody has stopped."""
+    job = JOBS.get((str(request.session_hash), kind))
+    return job is not None and not job.stopped
 
 
 def stop(request: gr.Request, kind: str) -> bool:

@@ -9,10 +9,11 @@ import gradio as gr
 
 from fface_hub.errors import FFaceError, ModelError
 from space import handlers, saved
-from space.handlers import chosen_number, need, settle, shown
+from space.handlers import need, settle, shown
 from space.models import generator
 from space.painting import read_painted
 from space.state import Session
+from space.strips import chosen_number
 from space.toasts import plainly
 
 
@@ -43,7 +44,9 @@ def open_session(path: str | None, before: Session | None, request: gr.Request) 
     if session.rendering is None or not bool(session.rendering.image.isfinite().all()):
         raise ModelError(saved.DAMAGED)
     session.follow(before)  # only now: the strip of earlier faces lets the one before rest
-    told = f"Opened: {session.name.replace('-', ' ')}, edit {number} of {len(session.edits) - 1}."
+    edits = len(session.edits) - 1
+    where = f", edit {number} of {edits}" if number else f", before {'its edit' if edits == 1 else f'its {edits} edits'}" if edits else ""
+    told = f"Opened: {session.name.replace('-', ' ')}{where}."
     return *handlers.with_sheet(session, told, sheet), session.layout_id
 
 

@@ -26,6 +26,7 @@ from space.fitting import suggest
 from space.jobs import running, stop
 from space.lent import lent
 from space.models import find_adapter, generator, layout_of
+from space.strips import chosen_number
 from space.toasts import plainly, plainly_streaming
 
 SCRATCH = "Nothing: name all classes yourself"
@@ -152,7 +153,7 @@ def keep_strokes(own: Own | None, painted: Any) -> tuple[Any, Any]:
 def open_face(own: Own | None, chosen: Any, painted: Any) -> tuple[Any, ...]:
     """Show another face of the strip, `chosen` being `{now: its place}`; (state, strip, sheet, status)."""
     draft = need(own)
-    place = handlers.chosen_number(chosen, len(draft.faces), "face")
+    place = chosen_number(chosen, len(draft.faces), "face")
     draft.keep(painted)
     draft.now = draft.faces[place].number
     return own, draft.strip(), draft.sheet(), f"Face {draft.now + 1}. {advice(draft)}"

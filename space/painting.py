@@ -157,3 +157,12 @@ def read_painted(value: Any, labels: Tensor, layout: Layout, mark: str = "") -> 
             f"What was painted has classes beyond the {len(layout)} of layout '{layout.name}': reload the page and paint again."
         )
     return painted, revision
+
+
+def outcome(changed: int, matched: float) -> str:
+    """What came of an edit, in words: so many label pixels were painted, and of the edited region this part has the label asked for."""
+    pixels = "1 label pixel" if changed == 1 else f"{changed} label pixels"
+    told = f"Done: {pixels} painted, {matched:.0%} of the edited region has the label you asked for."
+    if matched >= 0.5:
+        return told
+    return f"{told} That is little: try a larger stroke, or fewer at once. Some shapes the generator cannot make."

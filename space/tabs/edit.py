@@ -11,6 +11,10 @@ from space import examples, handlers, jobs, keeping, layout_results, limits, mod
 from space.canvas import history_strip, painting_canvas, photo_crop, strength_slider, turning_viewer
 from space.wiring import LONG, SHORT, Wiring, click
 
+NOT_OPENED = "The file was not opened. The face that is shown stays."
+IN_SIGHT = """() => {
+  if (innerWidth <= 640) document.querySelector("#status").scrollIntoView({ block: "center", behavior: "smooth" });
+}"""
 CONSENT = "I am the person in the photo, or that person has agreed to this edit."
 
 
@@ -138,8 +142,8 @@ def _result_controls() -> SimpleNamespace:
     strength = strength_slider()
     history = history_strip()
     with gr.Row():
-        undo = gr.Button("Undo edit", size="sm", elem_id="undo")
-        reset = gr.Button("Back to start", size="sm", elem_id="reset")
+        undo = gr.Button("Undo edit", size="sm", interactive=False, elem_id="undo")
+        reset = gr.Button("Back to start", size="sm", interactive=False, elem_id="reset")
     with gr.Row():
         picture_file = gr.DownloadButton("Picture PNG", size="sm", elem_id="get-picture")
         labels_file = gr.DownloadButton("Labels PNG", size="sm", elem_id="get-labels")
@@ -183,13 +187,18 @@ def connect(on: SimpleNamespace, wires: Wiring) -> None:
     on.upload.change(handlers.photo_chosen, on.upload, [on.square, photo, on.status], **here, **SHORT)
     inverting = [photo, on.consent, on.parse, on.layout, on.square, session]
     on.make.click(handlers.invert_photo, inverting, outputs, **here, **LONG).success(**sides)
-    on.opening.upload(keeping.open_session, [on.opening, session], [*outputs, on.layout], **here, **SHORT).success(**sides)
+    opened = on.opening.upload(keeping.open_session, [on.opening, session], [*outputs, on.layout], **here, **SHORT)
+    opened.success(**sides)
+    opened.failure(None, None, on.status, js=f"() => '{NOT_OPENED}'")
     on.faces.select(keeping.back_to_face, [session, on.faces], [*outputs, on.layout], **here, **SHORT).success(**sides)
     on.layout.change(handlers.layout_chosen, [session, on.layout], outputs, **here, **SHORT).success(**sides)
     # A newer stroke stops the preview of the one before, so it must not wait for it.
     previewing = {"trigger_mode": "multiple", "show_progress": "hidden", "concurrency_id": "preview"}
     on.canvas.input(handlers.preview, [session, on.canvas, on.overlap, on.live, on.locks], [on.slider, on.status], **previewing)
-    on.apply.click(handlers.apply, [session, on.canvas, on.overlap, on.locks], outputs, **here, **LONG).success(**sides)
+    # On a phone what comes of it is a screen below. After Cancel, a new edit does not wait until the old one has stopped.
+    on.apply.click(None, js=IN_SIGHT)
+    applying = {"trigger_mode": "multiple", **here, **LONG}
+    on.apply.click(handlers.apply, [session, on.canvas, on.overlap, on.locks], outputs, **applying).success(**sides)
     wires.cancel(on.stop, on.status, "face", "preview", "strength", "viewer", "views", "turn")
     on.history.select(handlers.go_back, [session, on.history], outputs, **here, **SHORT).success(**sides)
     on.undo.click(handlers.undo, session, outputs, **here, **SHORT).success(**sides)

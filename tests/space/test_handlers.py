@@ -138,6 +138,32 @@ def test_cancel_reaches_only_the_own_job(monkeypatch: pytest.MonkeyPatch) -> Non
         job.result()
 
 
+def test_one_edit_at_a_time_but_the_next_may_begin_while_a_stopped_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "EditSettings", lambda **_: EditSettings(steps=100_000, resolution=16, preview_every=1))
+    alice = draw(1)
+    first = handlers.apply(alice, strokes(alice), True, ALICE, quiet)
+    next(first)
+    assert list(handlers.apply(alice, strokes(alice), True, ALICE, quiet)) == [handlers.only()]  # pressed twice
+    cancel(ALICE, ["face"])  # type: ignore[arg-type]
+    second = handlers.apply(alice, strokes(alice), True, ALICE, quiet)
+    assert next(second)[-1].startswith("Step")
+    assert list(first)[-1][-1].startswith("Stopped")
+    cancel(ALICE, ["face"])  # type: ignore[arg-type]
+    assert list(second)[-1][-1].startswith("Stopped")
+
+
+def test_only_what_was_edited_can_be_taken_back() -> None:
+    places = slice(handlers.SHOWN.index("undo"), handlers.SHOWN.index("undo") + 2)
+
+    def can(shown: tuple[Any, ...]) -> list[bool]:
+        return [button.interactive for button in shown[places]]
+
+    alice = draw(1)
+    assert can(handlers.reset(alice, ALICE)) == [False, False]
+    assert can(apply(alice)[-1]) == [True, True]
+    assert can(handlers.undo(alice, ALICE)) == [False, False]
+
+
 def test_cancelling_keeps_the_face(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "EditSettings", lambda: EditSettings(steps=100_000, resolution=16, preview_every=1))
     alice = draw(1)

@@ -55,6 +55,18 @@ def test_a_session_reopens_exactly() -> None:
     assert saved.load(Path(again), handlers.generator(), 16, 64)[1] is None  # nothing lies on the canvas
 
 
+def test_what_was_opened_is_told_with_its_edits() -> None:
+    def told(face: Any) -> str:
+        return said(keeping.open_session(keeping.save_session(face, handlers.show(face))[0], None, ALICE), "status")
+
+    alice = draw(1)
+    assert told(alice) == "Opened: seed 1."
+    apply(alice)
+    assert told(alice) == "Opened: seed 1, edit 1 of 1."
+    handlers.reset(alice, ALICE)
+    assert told(alice) == "Opened: seed 1, before its edit."
+
+
 def test_opening_needs_a_file_and_keeps_the_face_where_it_fails(tmp_path: Path) -> None:
     alice = draw(1)
     with pytest.raises(gr.Error, match="no file yet"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fface_hub.errors import LayoutError
 from fface_hub.layouts import FINE_24, LAYOUTS, LabelClass, Layout
-from space.painting import SIDE, display_colors, overlay, read_painted, sheet
+from space.painting import SIDE, display_colors, outcome, overlay, read_painted, sheet
 
 # How a colour (linear RGB) looks to who lacks one kind of cone: Machado, Oliveira and Fernandes 2009, table 1, severity 1.
 VISIONS = {
@@ -122,3 +122,8 @@ def test_overlay_at_full_opacity_is_the_label_colors() -> None:
     picture = np.asarray(overlay(torch.zeros(3, 128, 128), labels, FINE_24, 1.0))
     assert picture.shape == (SIDE, SIDE, 3)
     assert (picture[:, :256] == display_colors(FINE_24)[0]).all() and (picture[:, 256:] == display_colors(FINE_24)[7]).all()
+
+
+def test_an_edit_that_achieved_little_is_told_as_such() -> None:
+    assert outcome(203, 0.74) == "Done: 203 label pixels painted, 74% of the edited region has the label you asked for."
+    assert outcome(1, 0.0).startswith("Done: 1 label pixel painted, 0% of") and "That is little: try a larger stroke" in outcome(1, 0.0)
