@@ -54,6 +54,7 @@ def test_uploads_reach_our_own_reader(content: bytes, sentence: str, tmp_path: P
     with pytest.warns(UserWarning, match=sentence):  # the toast, outside a running page
         square, photo, status = handlers.photo_chosen(path)
     assert square is None and photo is None and sentence in status  # nothing is left of an earlier photo
+    assert handlers.photo_chosen(None) == (None, None, "The photo was taken away. The face that is shown stays.")
 
 
 def test_every_error_is_one_sentence_and_faults_of_ours_are_logged(caplog: pytest.LogCaptureFixture) -> None:
