@@ -1,8 +1,8 @@
 """A coloured triangle mesh of a face: marching cubes on the density grid of a scene.
 
-Generators learn from pictures. What lies in none of them, a chest below the frame or the air above it, is anything, and what all of them
-see from the other side, such as the back of the head, shows a second face as often as not. So a mesh ends where pictures end, and what no
-picture sees of it has the colours around.
+Generators learn from pictures. What lies outside all of them, a chest below the frame or the air above it, may be anything, and what lies
+behind all that they show, such as the back of the head, is often a second face. So a mesh ends where pictures end, and what no picture sees
+of it has the colours around.
 """
 
 from __future__ import annotations

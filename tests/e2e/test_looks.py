@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.browser import browser, needs_chromium, served
+from tests.browser import browser, needs_chromium
 from tests.e2e.test_page import PHOTO, new_face, opened, shot, stroke, wait_status
-from tests.tiny import new_solid_generator
 
 pytestmark = needs_chromium
 # Once there is a bar: where the status and its progress are, what lies on top of the words, and whether seconds are seen.
@@ -26,14 +24,6 @@ PROGRESS = """() => {
   };
 }"""
 OPAQUE = ("rgb(255, 255, 255)", "rgb(33, 31, 29)")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("app")
-    new_solid_generator().save_pretrained(folder / "tiny")
-    with served(lambda _: [sys.executable, "app.py"], folder / "log", FFACE_GENERATOR=str(folder / "tiny")) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from PIL import Image
 
 from fface_hub.layouts import LAYOUTS
 from tests.browser import browser, needs_chromium, served
-from tests.tiny import new_solid_generator
 
 pytestmark = needs_chromium
 # Letters that are set in another font, in either weight: that one shows where it stands behind the page's own.
@@ -31,15 +30,6 @@ SET_IN_ITS_FONT = """() => {
   return [400, 600].flatMap((weight) => letters.filter((x) => width(weight, "monospace", x) !== width(weight, "serif", x)));
 }"""
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "astronaut.jpg"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`python app.py` as a user starts it, on a free port and on the tiny generator."""
-    folder = tmp_path_factory.mktemp("app")
-    new_solid_generator().save_pretrained(folder / "tiny")
-    with served(lambda _: [sys.executable, "app.py"], folder / "log", FFACE_GENERATOR=str(folder / "tiny")) as url:
-        yield url
 
 
 def opened(context: Any, address: str, **scheme: Any) -> Any:
