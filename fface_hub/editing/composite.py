@@ -118,7 +118,6 @@ def face_scene(
     Appearances that are equal share a scene. `over` makes of each scene, given its `geometry [B,L,D]` before all edits and its `appearance
     [B,L,D]`, what is shown in its place. Raises `ModelError` for another number of appearances or another generator's adapter.
     """
-
     first = latents.geometry if latents.kept is None else latents.kept.layers[0].geometry
 
     def under(number: int) -> Scene:

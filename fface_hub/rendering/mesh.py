@@ -57,11 +57,7 @@ class Mesh:
 
 
 def extract_mesh(
-    scene: Scene,
-    resolution: int = 128,
-    level: float = SOLID_DENSITY,
-    chunk: int = 65536,
-    callback: Callable[[], None] | None = None,
+    scene: Scene, resolution: int = 128, level: float = SOLID_DENSITY, chunk: int = 65536, callback: Callable[[], None] | None = None
 ) -> Mesh:
     """Mesh of a `scene` (batch 1) from its density on a grid of `resolution`³ points over its cube; closed, largest piece only.
 
@@ -86,15 +82,17 @@ def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[
     """Activated density `[x,y,z]` at the points of a grid that spans the cube from corner to corner; 0 where no view sees them."""
     axis = torch.linspace(-scene.bounds, scene.bounds, resolution, device=scene.device)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    framed = ((views.project(points) - 0.5).abs() <= 0.5).all(-1).any(0)
     # The rays that see a face run backwards on the whole, so that is the direction asked for where a family's density depends on it.
     values = []
-    for part in points.split(chunk):
+    for part in points[framed].split(chunk):
         if callback is not None:
             callback()
         samples = scene.geometry(part[None, :, None, :], part.new_tensor([0.0, 0.0, -1.0]).expand(1, len(part), 3))
-        framed = ((views.project(part) - 0.5).abs() <= 0.5).all(-1).any(0)
-        values.append(_activated(samples.density, scene.rule).flatten() * framed)
-    return torch.cat(values).reshape(resolution, resolution, resolution).cpu().numpy()
+        values.append(_activated(samples.density, scene.rule).flatten())
+    grid = points.new_zeros(len(points))
+    grid[framed] = torch.cat(values)
+    return grid.reshape(resolution, resolution, resolution).cpu().numpy()
 
 
 def _activated(density: Tensor, rule: Rule) -> Tensor:
