@@ -5,6 +5,7 @@ Exact up to rounding: its slow twin is the scene itself.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from fface_hub.generators.base import Field
 from fface_hub.generators.checks import check_planes
 from fface_hub.generators.decoders import DisentangledDecoder, PlainDecoder
-from fface_hub.generators.lookup import PlaneTable
+from fface_hub.generators.lookup import PlaneTable, cut
 from fface_hub.generators.planes import Statistics
 
 
@@ -21,16 +22,22 @@ class TriplaneField(Field):
     """Density from a table of the scene's `planes [B,P,C,N,N]`; colour, where asked for, from a second table with the same rows and
     weights, whose planes have their `statistics` given back. (Without statistics `planes` serve both, as EG3D's do.)
 
-    It costs two copies of the planes (one without statistics), and reads the decoder as it is when asked. `ModelError` for planes that are
-    not finite, whose rows no table has.
+    Outside the cube of half side `end` there is no density. It costs two copies of the planes (one without statistics), and reads the
+    decoder as it is when asked. `ModelError` for planes that are not finite, whose rows no table has.
     """
 
     @torch.no_grad()
     def __init__(
-        self, decoder: PlainDecoder | DisentangledDecoder, planes: Tensor, axes: list[int], bounds: float, statistics: Statistics | None
+        self,
+        decoder: PlainDecoder | DisentangledDecoder,
+        planes: Tensor,
+        axes: list[int],
+        bounds: float,
+        statistics: Statistics | None,
+        end: float = math.inf,
     ) -> None:
         check_planes(planes, *(() if statistics is None else (statistics.mean, statistics.std)))
-        self.decoder, self.bounds = decoder, bounds
+        self.decoder, self.bounds, self.end = decoder, bounds, end
         self.geometry = PlaneTable(planes, axes)
         self._planes, self._axes, self._statistics = planes, axes, statistics
 
@@ -45,7 +52,7 @@ class TriplaneField(Field):
         rows, weights = self.geometry.corners(points, self.bounds, face)
         features = self.geometry.mean(rows, weights)
         known = self.decoder.first(features)
-        return known[:, 0], (features, known, rows, weights)
+        return cut(known[:, 0], points, self.end), (features, known, rows, weights)
 
     def labels(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """See `Field.labels`."""

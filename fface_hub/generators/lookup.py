@@ -6,12 +6,16 @@ sorted: both run on the embedding-bag kernel, several times as fast as `grid_sam
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+NOTHING = -30.0
+"""Raw density where there is nothing: no rule gives it weight, nor the mean of it and what is beside it."""
 
 
 def look_up(planes: Tensor, grid: Tensor) -> Tensor:
@@ -32,6 +36,14 @@ def look_up_slow(planes: Tensor, grid: Tensor) -> Tensor:
     """The obvious twin, by `grid_sample`."""
     found = F.grid_sample(planes.flatten(0, 1), grid.transpose(1, 2).flatten(0, 1)[:, :, None], mode="bilinear", align_corners=False)
     return found[..., 0].unflatten(0, planes.shape[:2]).permute(0, 3, 1, 2)
+
+
+def cut(density: Tensor, points: Tensor, bounds: float) -> Tensor:
+    """Raw `density [...]` at `points [...,3]`, but `NOTHING` outside the cube of half side `bounds` (infinite: everywhere as it is).
+
+    Out there a point may still lie within one of the planes, and a decoder may see anything in that: training hardly looks there.
+    """
+    return density if bounds == math.inf else density.masked_fill(points.abs().amax(-1) > bounds, NOTHING)
 
 
 def corners(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ adapter: `0` and `2` there are `net.0` and `net.2` of `fface_hub.adapters.adapte
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from fface_hub.generators.baked import TriplaneField
 from fface_hub.generators.base import Generator, GeometrySamples, Rendering, Rule, Scene
 from fface_hub.generators.checks import check_rows, check_truncation, check_weights
 from fface_hub.generators.decoders import DisentangledDecoder, LabelledDecoder, PlainDecoder
-from fface_hub.generators.lookup import look_up
+from fface_hub.generators.lookup import cut, look_up
 from fface_hub.generators.planes import Statistics, normalise_planes
 from fface_hub.generators.remembered import Remembered
 from fface_hub.generators.stylegan import CameraMapping, FullyConnected, PairMapping, Synthesis
@@ -74,8 +75,8 @@ class TriplaneGenerator(Model, Generator):  # pyright: ignore[reportIncompatible
     appearance z of `appearance_z_dim` the last third; no camera. `decoder` "eg3d": one network for density and colour, no labels;
     "labelled": the same beside a label head; "disentangled": density and labels from normalised planes, colour from planes with their
     statistics given back. `plane_axes`: the axes that index width and height of each plane (EG3D's are xy, xz, zx, without a yz plane).
-    `background` "latent": one colour per face, read from the appearance's last row. `resolution` is the volume resolution the model was
-    trained at. `box_warp` is the side of its cube.
+    `background` "latent": one colour per face, read from the appearance's last row; behind one that is not "black" there is
+    nothing outside the cube, whose side is `box_warp`. `resolution` is the volume resolution the model was trained at.
     """
 
     @register_to_config
@@ -317,6 +318,8 @@ class TriplaneScene(Scene):
         self.generator = generator
         self.batch = len(normalised)
         self.bounds = config["box_warp"] / 2
+        # A black background may be EG3D's, which is in the volume: behind the cube, too. In their last texel planes fade to nothing.
+        self.end = math.inf if config["background"] == "black" else self.bounds * (1 - 2 / normalised.shape[-1])
         self.near, self.far = config["near"], config["far"]
         self.layout = generator.layout
         self.empty_logit = config["empty_logit"]
@@ -345,7 +348,7 @@ class TriplaneScene(Scene):
         lookup = self._look_up(points)
         features = lookup.mean(dim=3)
         density, logits = self.generator.decoder.geometry(features)
-        return GeometrySamples(points, density, features, logits, lookup.flatten(3))
+        return GeometrySamples(points, cut(density, points, self.end), features, logits, lookup.flatten(3))
 
     def color(self, samples: GeometrySamples) -> Tensor:
         """Colours `[B,R,S,C]` in [-1, 1].
@@ -379,7 +382,7 @@ class TriplaneScene(Scene):
         """This scene baked, once; None on devices that have no weighted sums of rows. What it costs: see `TriplaneField`."""
         if self._field is None and self.device.type in ("cpu", "cuda"):
             statistics = None if isinstance(self.generator.decoder, PlainDecoder) else self.statistics
-            self._field = TriplaneField(self.generator.decoder, self.planes, self.generator.grid_axes, self.bounds, statistics)
+            self._field = TriplaneField(self.generator.decoder, self.planes, self.generator.grid_axes, self.bounds, statistics, self.end)
         return self._field
 
     def coverage(self, points: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from fface_hub.cameras import Camera
 from fface_hub.generators.base import GeometrySamples, Rendering, Scene
 from fface_hub.generators.decoders import PlainDecoder
-from fface_hub.generators.lookup import look_up_slow
+from fface_hub.generators.lookup import cut, look_up_slow
 from fface_hub.generators.triplane import TriplaneScene
 from fface_hub.rendering.compositing import RayOutputs, Relabel, interval_weights, one_hot_background
 from fface_hub.rendering.renderer import CHUNKS, to_rendering
@@ -34,7 +34,7 @@ class WrittenScene(TriplaneScene):
         """Three look-ups in the geometry's planes."""
         features = self._sample(self.planes, points)
         density, logits = self.generator.decoder.geometry(features)
-        return GeometrySamples(points, density, features, logits)
+        return GeometrySamples(points, cut(density, points, self.end), features, logits)
 
     def color(self, samples: GeometrySamples) -> Tensor:
         """Three more in the appearance's planes."""

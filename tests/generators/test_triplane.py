@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fface_hub.cameras import look_at
 from fface_hub.errors import ModelError
-from fface_hub.generators.lookup import look_up_slow
+from fface_hub.generators.lookup import NOTHING, look_up_slow
 from fface_hub.generators.triplane import UNLABELLED, TriplaneGenerator, TriplaneScene
 from fface_hub.latents import Latents
 from fface_hub.rendering.renderer import Sampling, render, render_rays
@@ -226,6 +226,21 @@ def test_backgrounds() -> None:
     assert behind["black"] is None and behind["white"].eq(1).all()
     assert behind["latent"].shape == (2, 7, 3) and behind["latent"].abs().max() < 1
     assert torch.equal(behind["latent"][:, 0], behind["latent"][:, 6]) and not torch.equal(behind["latent"][0], behind["latent"][1])
+
+
+def test_nothing_is_outside_the_cube_unless_the_background_is_in_the_volume() -> None:
+    # The last of 16 texels begins at ±0.5 · 7/8.
+    points = torch.tensor([[0.1, -0.2, 0.43], [0.1, -0.2, 0.44], [-0.44, 0.0, 0.0], [0.0, 0.6, -0.6], [0.43, 0.43, -0.43]])
+    outside = torch.tensor([False, True, True, True, False])
+    for name in ("black", "white", "latent"):
+        scene = make({**SILENT, "background": name}).scene(make(SILENT).sample(1, 1))
+        field = scene.field()
+        assert field is not None
+        with torch.no_grad():
+            slow = scene.geometry(points[None, None], torch.tensor([[[0.0, 0.0, -1.0]]])).density[0, 0]
+            fast = field.density(points, 0)[0]
+        assert ((torch.stack([slow, fast]) == NOTHING) == (outside & (name != "black"))).all(), name
+        assert (slow - fast).abs().max() < 1e-5, name
 
 
 def test_background_comes_from_the_last_row_of_the_appearance(pair: TriplaneGenerator) -> None:

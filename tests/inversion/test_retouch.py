@@ -23,7 +23,7 @@ from fface_hub.inversion.retouch_fit import Rays, _hidden_points, _planes, _solv
 from fface_hub.metrics import psnr
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
-from tests.tiny import solid_generator
+from tests.tiny import new_solid_generator, solid_generator
 
 FEW = InvertSettings(coarse=12, fine=12, detail=24, texels=24, tuning_steps=30, plain=0.01, smooth=0.01, unseen=0.5)
 SAMPLING = Sampling(12, 12)
@@ -108,7 +108,10 @@ def test_shades_and_hues_by_hand() -> None:
 
 
 def test_classes_that_take_other_colours_keep_its_shades_and_the_rest_all_of_it(retouch: Retouch) -> None:
-    generator, own = solid_generator(), face()
+    generator = new_solid_generator(density=400.0, bias=-40.0)
+    with torch.no_grad():
+        generator.get_submodule("decoder.geo_net.2").get_parameter("weight")[1:] *= 50  # so that each ray shows one class
+    own = Inversion(generator.sample(1, 3, 1.0), generator.default_camera, generator)
     photographed = replace(own, retouch=retouch.belonging_to(own.latents, generator))
     other = generator.mean_latents()
     labels = render(own.scene(), look_at(0.0), 24, SAMPLING, exact=True).labels[0]
@@ -126,7 +129,7 @@ def test_classes_that_take_other_colours_keep_its_shades_and_the_rest_all_of_it(
     for wanted in (before, covered):
         torch.testing.assert_close(after[:, rest], wanted[:, rest], atol=1e-5, rtol=0)
     near, far = ((after - each).abs()[:, ~rest].mean() for each in (shaded, covered))
-    assert near < far  # rays here go through other classes, too
+    assert near < far / 2  # edges of the class show others, too
     whole = transfer(generator, photographed, other, geometry=1.0)
     views = [render(each.scene(whole), look_at(0.0), 24, SAMPLING).raw for each in (photographed, own)]
     assert torch.equal(views[0], views[1])

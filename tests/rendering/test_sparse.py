@@ -28,7 +28,8 @@ FEW = Sampling(12, 10)
 
 
 def outputs(rays: RayOutputs) -> list[Tensor]:
-    return [rays.color, rays.logits, rays.depth, rays.opacity]
+    """All of them; the depth of a ray on which next to nothing shows is a quotient of two such nothings, and is left out."""
+    return [rays.color, rays.logits, rays.depth * (rays.opacity.detach() > 0.01), rays.opacity]
 
 
 def in_part(before: Scene, after: Scene) -> Scene:
