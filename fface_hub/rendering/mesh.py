@@ -1,4 +1,4 @@
-"""A coloured triangle mesh of a face: marching cubes on the density grid of a scene.
+"""A coloured triangle mesh of a face: marching cubes on the density grid of a scene, whose vertices then look for the surface themselves.
 
 Generators learn from pictures. What lies outside all of them, a chest below the frame or the air above it, may be anything, and what lies
 behind all that they show, such as the back of the head, is often a second face. So a mesh ends where pictures end, and what no picture sees
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ FACING = 0.1
 """Least cosine between a normal and the way to a camera that sees the surface."""
 SIGHT, HIDDEN = 64, 0.06
 """Pixels across the pictures that tell what hides what, and how far behind what they show a vertex is hidden, in world units (22 mm)."""
+HALVINGS = 4
+"""How often an edge of the grid is halved to find where the surface crosses it; a line between the last two densities finds the rest."""
 AROUND = 12
 """Seen vertices whose mean colour an unseen one gets."""
 
@@ -61,28 +64,31 @@ def extract_mesh(
 ) -> Mesh:
     """Mesh of a `scene` (batch 1) from its density on a grid of `resolution`³ points over its cube; closed, largest piece only.
 
-    `level` is the activated density of the surface. What lies outside all pictures of a face (`YAWS`) is left out, and what none of them
-    sees (`PITCHES`, too) has colours and labels of what they see around it. `callback()` is called per `chunk` of points and may raise
-    `CancelledError`. Raises `ModelError` if the density nowhere reaches `level`.
+    `level` is the activated density of the surface. Vertices lie where the scene itself has it, to a sixteenth of a step of the grid. What
+    lies outside all pictures of a face (`YAWS`) is left out, and what none of them sees (`PITCHES`, too) has colours and labels of what
+    they see around it. `callback()` is called per `chunk` of points and may raise `CancelledError`. Raises `ModelError` if the density
+    nowhere reaches `level`.
     """
     views = look_at(torch.tensor(YAWS), torch.tensor(PITCHES))
+    density = partial(_density, scene, views[:LEVEL].to(scene.device), chunk, callback)
+    axis = torch.linspace(-scene.bounds, scene.bounds, resolution, device=scene.device)
     with torch.no_grad():
-        grid = _density_grid(scene, resolution, chunk, callback, views[:LEVEL].to(scene.device))
-        vertices, faces = _largest_piece(*_surface(grid, level, scene.bounds))
+        values = density(torch.cartesian_prod(axis, axis, axis)).reshape(resolution, resolution, resolution)
+        grid = _closed(values.cpu().numpy(), level)
+        places, faces = _largest_piece(*marching_cubes(grid, level, gradient_direction="ascent")[:2])
+        vertices = _find_level(scene, places, grid, level, density)
         normals = _vertex_normals(vertices, faces)
         colors, labels = _paint(scene, vertices, normals, chunk, callback)
         _cover(colors, labels, vertices, _seen(vertices, normals, views))
     mesh = Mesh(vertices, faces, colors, labels)
-    if mesh.volume <= 0:
+    if not mesh.volume > 0:
         raise ModelError("The surface of this face could not be closed, so no mesh was made: try another resolution.")
     return mesh
 
 
-def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[[], None] | None, views: Camera) -> np.ndarray:
-    """Activated density `[x,y,z]` at the points of a grid that spans the cube from corner to corner; 0 where no view sees them."""
-    axis = torch.linspace(-scene.bounds, scene.bounds, resolution, device=scene.device)
-    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    framed = ((views.project(points) - 0.5).abs() <= 0.5).all(-1).any(0)
+def _density(scene: Scene, views: Camera, chunk: int, callback: Callable[[], None] | None, points: Tensor) -> Tensor:
+    """Activated density `[P]` at world `points [P,3]`; 0 outside the cube of the `scene` and where none of the `views` sees them."""
+    framed = ((views.project(points) - 0.5).abs() <= 0.5).all(-1).any(0) & (points.abs() <= scene.bounds).all(-1)
     # The rays that see a face run backwards on the whole, so that is the direction asked for where a family's density depends on it.
     values = []
     for part in points[framed].split(chunk):
@@ -90,9 +96,9 @@ def _density_grid(scene: Scene, resolution: int, chunk: int, callback: Callable[
             callback()
         samples = scene.geometry(part[None, :, None, :], part.new_tensor([0.0, 0.0, -1.0]).expand(1, len(part), 3))
         values.append(_activated(samples.density, scene.rule).flatten())
-    grid = points.new_zeros(len(points))
-    grid[framed] = torch.cat(values)
-    return grid.reshape(resolution, resolution, resolution).cpu().numpy()
+    density = points.new_zeros(len(points))
+    density[framed] = torch.cat(values)
+    return density
 
 
 def _activated(density: Tensor, rule: Rule) -> Tensor:
@@ -102,17 +108,46 @@ def _activated(density: Tensor, rule: Rule) -> Tensor:
     return F.relu(density) if rule == "left" else -(1 - density).clamp(min=1e-6).log() / 0.02
 
 
-def _surface(grid: np.ndarray, level: float, bounds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and outward faces of the closed surface at `level`. Cavities that nothing looks into are filled."""
+def _closed(grid: np.ndarray, level: float) -> np.ndarray:
+    """Densities `[x,y,z]` with a layer of air around them, so that the surface at `level` is closed. Cavities that nothing looks into are
+    filled."""
     if not grid.max() > level:
         raise ModelError("This face has no solid surface, so no mesh can be made of it: draw or invert it again.")
-    solid = np.asarray(ndimage.binary_fill_holes(np.pad(grid > level, 1)))
     closed = np.pad(grid, 1)
+    solid = np.asarray(ndimage.binary_fill_holes(closed > level))
     closed[solid & (closed <= level)] = 2 * level
-    # Beyond twice the level it makes no difference to where the surface is, but steep steps make the triangles ragged.
-    vertices, faces, _, _ = marching_cubes(np.minimum(closed, 2 * level), level, gradient_direction="ascent")
-    spacing = 2 * bounds / (len(grid) - 1)
-    return ((vertices - 1) * spacing - bounds).astype(np.float32), faces.astype(np.int32)
+    # Air is never farther from the level than the level itself: where solid is not either, marching cubes treats both alike.
+    return np.minimum(closed, 2 * level)
+
+
+def _find_level(scene: Scene, places: np.ndarray, grid: np.ndarray, level: float, density: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """World vertices `[V,3]` of a `scene` from those of marching cubes, `places [V,3]` in steps of the `grid` that `_closed` made, each
+    moved along its edge of the grid to where the `density` is `level`.
+
+    A face's density rises from nothing to many times the level within a part of an edge, so a line between the densities of its ends says
+    little about where it passes the level: such surfaces have terraces. But one end is solid and the other is air, so bisection always
+    finds a place between them, and no vertex leaves its edge.
+    """
+    spacing = 2 * scene.bounds / (len(grid) - 3)  # the layer of air aside, there is one step less than points
+
+    def world(steps: np.ndarray) -> Tensor:
+        return torch.from_numpy((steps - 1) * spacing - scene.bounds).float().to(scene.device)
+
+    ends = np.floor(places), np.ceil(places)
+    first, last = (torch.from_numpy(grid[tuple(end.astype(np.int64).T)]).to(scene.device) for end in ends)
+    rising = (first < last)[:, None]
+    air, solid = torch.where(rising, world(ends[0]), world(ends[1])), torch.where(rising, world(ends[1]), world(ends[0]))
+    below, above = torch.minimum(first, last), torch.maximum(first, last)
+    for _ in range(HALVINGS):
+        middle = (air + solid) / 2
+        found = density(middle)
+        inside = found > level
+        air, below = torch.where(inside[:, None], air, middle), torch.where(inside, below, found)
+        solid, above = torch.where(inside[:, None], middle, solid), torch.where(inside, found, above)
+    crossing = air + (solid - air) * ((level - below) / (above - below))[:, None]
+    # A few vertices are a point of the grid or lie in the middle of a cell, not on an edge: they stay.
+    on_edge = torch.from_numpy((ends[1] - ends[0]).sum(axis=1) == 1).to(scene.device)
+    return torch.where(on_edge[:, None], crossing, world(places)).cpu().numpy()
 
 
 def _largest_piece(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from fface_hub.cameras import look_at
 from fface_hub.errors import CancelledError, ModelError
 from fface_hub.generators.base import GeometrySamples, Scene
 from fface_hub.layouts import BASE_15
-from fface_hub.rendering.mesh import _seen, extract_mesh
+from fface_hub.rendering.mesh import _find_level, _seen, extract_mesh
 
 
 class Shape(Scene):
@@ -29,6 +29,8 @@ class Shape(Scene):
         inside = 0.3 - distance
         if self.kind == "shell":
             inside = torch.minimum(inside, distance - 0.15)
+        if self.kind == "steep":
+            inside = 1000 * inside
         if self.kind == "two":
             inside = torch.maximum(inside, 0.08 - (points - points.new_tensor([0.4, 0.4, 0.4])).norm(dim=-1))
         if self.kind == "cut":
@@ -56,6 +58,26 @@ def test_a_ball_has_its_volume_and_faces_outwards() -> None:
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     assert ((flat * centres).sum(axis=1) >= 0).mean() > 0.999
     assert np.linalg.norm(mesh.vertices, axis=1).std() < 0.006
+
+
+def test_vertices_lie_on_the_surface_however_steep_it_is() -> None:
+    # softplus(4000·(0.3 − d) − 1) = 35 at d = 0.3 − 36 / 4000 = 0.291. Density is a line there, along radii at least.
+    even = np.linalg.norm(extract_mesh(Shape("ball"), resolution=48).vertices, axis=1)
+    assert np.abs(even - 0.291).max() < 1e-4
+    # A thousand times as steep it is a wall at 0.3. Four halvings of an edge, 1/47 long, leave 1/752 = 0.0013 of it.
+    mesh = extract_mesh(Shape("steep"), resolution=48)
+    assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - 0.3).max() < 1 / 752
+    assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.3**3, rel=0.01)
+
+
+def test_a_vertex_on_no_edge_of_the_grid_stays() -> None:
+    # Steps are 0.5 long, and the first point of the grid is 1 step away from the layer of air: −0.5 in the world.
+    grid = np.zeros((5, 5, 5), dtype=np.float32)
+    grid[2, 2, 2] = 70
+    places = np.array([[1.9, 2, 2], [2, 2, 2.1], [1, 1, 1], [1.5, 1.5, 1.5]], dtype=np.float32)
+    found = _find_level(Shape("ball"), places, grid, 35, lambda points: 100 * (0.4 - points.abs().sum(-1)))
+    # 100·(0.4 − |x|) = 35 at |x| = 0.05, a tenth of a step from the middle: linear there, so found exactly.
+    assert found == pytest.approx(np.array([[-0.05, 0, 0], [0, 0, 0.05], [-0.5, -0.5, -0.5], [-0.25, -0.25, -0.25]]), abs=1e-6)
 
 
 def test_colours_and_labels_are_those_of_the_place_where_it_is_seen() -> None:
