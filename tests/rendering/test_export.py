@@ -77,5 +77,8 @@ def test_a_mesh_comes_back_with_colours_and_volume(tmp_path: Path) -> None:
     loaded = trimesh.load(tmp_path / "face.glb", force="mesh", process=False)
     assert loaded.volume == pytest.approx(1 / 6, rel=1e-5)
     assert np.array_equal(np.asarray(loaded.visual.vertex_colors)[:, :3], colors)
+    # Three faces at right angles meet in the first corner: −(1, 1, 1) / √3. A loader would make normals up if the file had none.
+    assert loaded.vertex_normals[0] == pytest.approx([-((1 / 3) ** 0.5)] * 3, abs=1e-5)
+    assert b'"NORMAL"' in (tmp_path / "face.glb").read_bytes()
     assert MARK.encode() in (tmp_path / "face.glb").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["face.glb"]
