@@ -18,6 +18,7 @@ from torch import Tensor
 from fface_hub.adapters.adapter import Adapter
 from fface_hub.cameras import Camera
 from fface_hub.editing.composite import face_scene
+from fface_hub.editing.hidden import from_sides
 from fface_hub.editing.kept import keep, seen_by
 from fface_hub.editing.regions import edited_region, resize_labels
 from fface_hub.editing.steps import Edited, EditSettings, Face, Moves, Offset, Task, optimise
@@ -132,7 +133,9 @@ class EditSession:
             if latents.kept is not None:  # now that it can be seen how wide and how deep the edit goes
                 after = self._scene(replace(latents, kept=None))
                 views = before, self._picture(after, settings, callback, settings.steps, window)
-                latents = replace(latents, kept=keep(self.face.latents, self.face.camera, region, after, views))
+                look = partial(self._look, settings=settings, callback=callback)
+                beside = from_sides((scene, after), views, self.face.camera, region, look)
+                latents = replace(latents, kept=keep(self.face.latents, self.face.camera, region, after, views, beside))
             shown = self._show(latents, settings, callback, settings.steps, window)
         return EditResult(latents, region, target, history, before, shown)
 
@@ -165,9 +168,16 @@ class EditSession:
         camera, size = self.face.camera, settings.resolution
         if window is not None:
             camera, size = window.camera(camera), window.side
-        sampling, report = Sampling(settings.coarse, settings.fine), between(callback, index, settings.steps)
-        picture = render(scene, camera, size, sampling, adapter=self.adapter, finish=False, callback=report)
+        picture = self._look(scene, camera, size, settings, callback, index)
         return picture if window is None else window.put(picture, self.before(settings))
+
+    def _look(
+        self, scene: Scene, camera: Camera, side: int, settings: EditSettings, callback: Callback | None, index: int | None = None
+    ) -> Rendering:
+        """What `camera` sees of a scene in `side`² pixels, without gradients and super-resolution; `index` is the step (None: the last)."""
+        sampling = Sampling(settings.coarse, settings.fine)
+        report = between(callback, settings.steps if index is None else index, settings.steps)
+        return render(scene, camera, side, sampling, adapter=self.adapter, finish=False, callback=report)
 
 
 def edit(

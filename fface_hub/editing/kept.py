@@ -129,12 +129,19 @@ def seen_by(size: int) -> int:
     return reach(size) + max(reach(size), 2)
 
 
-def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: Sequence[Rendering] = ()) -> Kept:
+def keep(
+    latents: Latents,
+    camera: Camera,
+    region: Tensor,
+    scene: Scene,
+    views: Sequence[Rendering] = (),
+    beside: tuple[Camera, Tensor] | None = None,
+) -> Kept:
     """What an edit of `region [h,h]` (bool), painted on what `camera` sees, leaves of the one face of `latents` and `scene`: all that is
     elsewhere, earlier edits, too (up to `LAYERS`; see `Kept.stacked`).
 
     `views` of that camera before and after the edit, `[h,h]` too, tell how wide and how deep it goes; without them its rim is the narrow
-    one, and it goes through the head.
+    one, and it goes through the head. `beside`: further cameras `[V]` and their maps `[V,2,h,h]` (`hidden.from_sides`).
     """
     size = region.shape[-1]
     away = torch.from_numpy(distance_transform_edt(~region.cpu().numpy())).to(region.device, torch.float32) / size
@@ -154,4 +161,8 @@ def keep(latents: Latents, camera: Camera, region: Tensor, scene: Scene, views: 
     maps = torch.stack([share, far]).mul(255).round().to(torch.uint8)
     span = torch.tensor([scene.near, scene.far], device=region.device)
     earlier = () if latents.kept is None else latents.kept.layers
-    return Kept.stacked([*earlier, Kept(latents.geometry, camera, maps[None], span)])
+    cameras, every = camera, maps[None]
+    if beside is not None:
+        cameras = Camera.from_vector(torch.cat([camera.to_vector(), beside[0].to_vector()]))
+        every = torch.cat([every, beside[1]])
+    return Kept.stacked([*earlier, Kept(latents.geometry, cameras, every, span)])
