@@ -134,7 +134,7 @@ class EditSession:
                 after = self._scene(replace(latents, kept=None))
                 views = before, self._picture(after, settings, callback, settings.steps, window)
                 look = partial(self._look, settings=settings, callback=callback)
-                beside = from_sides((scene, after), views, self.face.camera, region, look)
+                beside = from_sides((scene, after), views, self.face.camera, region, look) if settings.all_around else None
                 latents = replace(latents, kept=keep(self.face.latents, self.face.camera, region, after, views, beside))
             shown = self._show(latents, settings, callback, settings.steps, window)
         return EditResult(latents, region, target, history, before, shown)

@@ -51,8 +51,8 @@ class EditSettings:
     of labels and colours where the background is, outside the region (0: held no more than all else). `reach`: how far the face may move,
     in standard deviations of the generator's own faces (and as much in its free rows); None: as far as it takes. `guess`: begin with what
     the canonical editor says, if there is one; `warm`: or where the last edit of the session ended, if that is nearer. `keep`: what
-    is away from the region stays as it was, exactly (`kept.keep`). A preview of the
-    best comes after every `preview_every` steps.
+    is away from the region stays as it was, exactly (`kept.keep`), and `all_around`: but what is out of sight of a thing that goes or
+    comes for the most part does so, too (`hidden`). A preview of the best comes after every `preview_every` steps.
     `perceptual`, a loss such as `perceptual.load_perceptual()` (needs all rays), or None: without.
     """
 
@@ -79,6 +79,7 @@ class EditSettings:
     guess: bool = True
     warm: bool = False
     keep: bool = True
+    all_around: bool = True
     preview_every: int = 8
     seed: int = 0
     perceptual: ImageLoss | None = None
@@ -91,8 +92,9 @@ class EditSettings:
 
     @staticmethod
     def preview() -> EditSettings:
-        """For an answer while somebody paints: a few steps of what the editor says and the last stroke gave."""
-        return EditSettings(steps=4, rays=1024, image_weight=2.0, preview_every=1000, warm=True)
+        """For an answer while somebody paints: a few steps of what the editor says and the last stroke gave, to be seen from where it is
+        painted."""
+        return EditSettings(steps=4, rays=1024, image_weight=2.0, preview_every=1000, warm=True, all_around=False)
 
 
 @dataclass(frozen=True)
