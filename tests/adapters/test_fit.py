@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from fface_hub.adapters.samples import Sample, SampleSet
 from fface_hub.cameras import Camera, look_at
 from fface_hub.errors import CancelledError, LayoutError, ModelError, OptimisationError
 from fface_hub.generators.base import Generator
-from fface_hub.generators.triplane import UNLABELLED
+from fface_hub.generators.triplane import UNLABELLED, TriplaneGenerator
 from fface_hub.latents import Latents
 from fface_hub.layouts import LabelClass, Layout
 from fface_hub.losses import cross_entropy
@@ -29,7 +30,7 @@ from fface_hub.progress import Step
 from fface_hub.rendering.renderer import render
 from fface_hub.rendering.sampling import Sampling
 from fface_hub.rendering.views import labels_to_image
-from tests.tiny import new_solid_generator, solid_generator
+from tests.tiny import new_solid_generator
 
 LAYOUT = Layout("halves", (LabelClass("background", (0, 0, 0)), LabelClass("first", (255, 0, 0)), LabelClass("second", (0, 255, 0))))
 SIZE = 16
@@ -46,6 +47,12 @@ QUICK = FitSettings(
     distillation=None,
     seed=1,
 )
+
+
+@cache
+def solid_generator() -> TriplaneGenerator:
+    """One whose heads have clear edges, so that there is something to find."""
+    return new_solid_generator(density=40.0, bias=-8.0)
 
 
 def truth(latents: Latents, yaw: float) -> tuple[Tensor, Tensor]:
