@@ -133,7 +133,7 @@ class EditSession:
             if latents.kept is not None:  # now that it can be seen how wide and how deep the edit goes
                 after = self._scene(replace(latents, kept=None))
                 views = before, self._picture(after, settings, callback, settings.steps, window)
-                look = partial(self._look, settings=settings, callback=callback)
+                look = partial(self._look, settings=settings, callback=callback, index=settings.steps)
                 beside = from_sides((scene, after), views, self.face.camera, region, look) if settings.all_around else None
                 latents = replace(latents, kept=keep(self.face.latents, self.face.camera, region, after, views, beside))
             shown = self._show(latents, settings, callback, settings.steps, window)
@@ -171,12 +171,9 @@ class EditSession:
         picture = self._look(scene, camera, size, settings, callback, index)
         return picture if window is None else window.put(picture, self.before(settings))
 
-    def _look(
-        self, scene: Scene, camera: Camera, side: int, settings: EditSettings, callback: Callback | None, index: int | None = None
-    ) -> Rendering:
-        """What `camera` sees of a scene in `side`² pixels, without gradients and super-resolution; `index` is the step (None: the last)."""
-        sampling = Sampling(settings.coarse, settings.fine)
-        report = between(callback, settings.steps if index is None else index, settings.steps)
+    def _look(self, scene: Scene, camera: Camera, side: int, settings: EditSettings, callback: Callback | None, index: int) -> Rendering:
+        """What `camera` sees of a scene in `side`² pixels after step `index`, without gradients and super-resolution."""
+        sampling, report = Sampling(settings.coarse, settings.fine), between(callback, index, settings.steps)
         return render(scene, camera, side, sampling, adapter=self.adapter, finish=False, callback=report)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fface_hub.cameras import Camera, look_at
 from fface_hub.editing.regions import grown
+from fface_hub.editing.sides import SOLID, pixels_of
 from fface_hub.generators.base import Rendering, Scene
 
 YAWS, PITCHES = (-50.0, -25.0, 25.0, 50.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, -20.0, 20.0)
@@ -30,8 +31,8 @@ BESIDE = 4 / 128
 """How far around what was painted, as a share of the picture's side, nothing has to stay."""
 BEFORE, BEHIND = 0.15, 0.06
 """How far before a surface, and how far behind it, all belongs to it, in world units (6 and 2.5 cm): hair is soft, and locks float."""
-SOLID, FAINT = 0.5, 0.02
-"""Opacity from which on a ray ends on a surface, and from which on it shows anything."""
+FAINT = 0.02
+"""Opacity from which on a ray shows anything."""
 
 
 def gone_and_new(before: Tensor, after: Tensor, region: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -84,11 +85,9 @@ class _Shown:
 
     def at(self, points: Tensor) -> Tensor:
         """Whether `points [P,3]` belong to a surface that is not to change, bool `[P]`."""
-        column, row = (self.camera.project(points)[0] * self.size).floor().long().unbind(1)
-        framed = (column >= 0) & (column < self.size) & (row >= 0) & (row < self.size)
-        pixel = row.clamp(0, self.size - 1) * self.size + column.clamp(0, self.size - 1)
-        behind = (points - self.camera.cam2world[0, :3, 3]).norm(dim=-1) - self.depth[pixel]
-        return framed & self.shows[pixel] & (behind > -BEFORE) & (behind < BEHIND)
+        framed, pixels = pixels_of(points, self.camera, self.size)
+        behind = (points - self.camera.cam2world[0, :3, 3]).norm(dim=-1) - self.depth[pixels]
+        return framed & self.shows[pixels] & (behind > -BEFORE) & (behind < BEHIND)
 
 
 def _map(scene: Scene, before: Rendering, after: Rendering, camera: Camera, went: Tensor, came: Tensor, shown: _Shown) -> Tensor:
@@ -103,8 +102,7 @@ def _map(scene: Scene, before: Rendering, after: Rendering, camera: Camera, went
     # On its way through air a ray harms nothing; where it meets nothing at all, something faint may be there.
     way = (depths <= end.flatten()[:, None]) & ((depths >= nearest.flatten()[:, None]) | nearest.isinf().flatten()[:, None])
     barred = (shown.at(points).reshape(way.shape) & way).any(1).reshape(SIDE, SIDE)
-    share = (grown(differs, WIDE) & ~barred).float()
-    share = F.avg_pool2d(share[None], 3, stride=1, padding=1)[0] * ~grown(barred, 1)
+    share = F.avg_pool2d(grown(differs, WIDE)[None].float(), 3, stride=1, padding=1)[0] * ~grown(barred, 1)
     # Where a ray ends nowhere, before or after, the edit goes all the way.
     far = ((end - scene.near) / (scene.far - scene.near)).clamp(0, 1)
     return torch.stack([share, F.max_pool2d(far[None], 3, stride=1, padding=1)[0]])

@@ -34,13 +34,13 @@ def seen_in_front(rays: tuple[Tensor, Tensor], seen: RayOutputs, camera: Camera,
     `[R]`. `seen` is what they see, and `front` what the camera does."""
     origins, directions = rays
     surface = (origins + seen.depth[..., None] * directions)[0]
-    framed, pixels = _pixels(surface, camera, region.shape[0])
+    framed, pixels = pixels_of(surface, camera, region.shape[0])
     away = (surface - camera.cam2world[0, :3, 3]).norm(dim=-1)
     visible = framed & (front.opacity.flatten()[pixels] > SOLID) & (away < front.depth.flatten()[pixels] + SAME)
     return visible & (seen.opacity[0] > SOLID) & ~region.flatten()[pixels]
 
 
-def _pixels(points: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:
+def pixels_of(points: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:
     """Whether `points [P,3]` lie in the picture of `camera`, bool `[P]`, and in which of its `size`² pixels, `[P]` (any, if in none)."""
     column, row = (camera.project(points)[0] * size).floor().long().unbind(dim=1)
     framed = (column >= 0) & (row >= 0) & (column < size) & (row < size)

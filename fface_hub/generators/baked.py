@@ -5,7 +5,6 @@ Exact up to rounding: its slow twin is the scene itself.
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 import torch
@@ -34,7 +33,7 @@ class TriplaneField(Field):
         axes: list[int],
         bounds: float,
         statistics: Statistics | None,
-        end: float = math.inf,
+        end: float,
     ) -> None:
         check_planes(planes, *(() if statistics is None else (statistics.mean, statistics.std)))
         self.decoder, self.bounds, self.end = decoder, bounds, end

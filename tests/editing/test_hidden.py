@@ -86,7 +86,7 @@ def test_what_goes_goes_from_all_sides_and_what_comes_comes_to_all(comes: bool) 
         assert wrong[1] < wrong[0] / 3 and wrong[0] > 0.01, (yaw, wrong)
     front, before = look(all_around, CAMERA, 64), views[0]
     away = torch.nn.functional.max_pool2d(region[None].float(), 9, stride=1, padding=4)[0] == 0
-    assert float((front.raw - before.raw)[0, :, away].abs().max()) < 2 / 127.5
+    assert float((front.raw - before.raw)[0, :, away].abs().max()) < 1 / 127.5
     assert torch.equal(front.labels[0][away], before.labels[0][away])
 
 
@@ -113,4 +113,4 @@ def test_hair_that_is_cut_in_front_does_not_hang_on_behind() -> None:
         assert given > left > 1.25 * asked and now - asked < 0.2 * (left - asked), (yaw, given, left, now, asked)
     front, shown = (render(face_scene(generator, latents), generator.default_camera, size).raw for latents in (face, result.latents))
     away = torch.nn.functional.max_pool2d(result.region[None].float(), 17, stride=1, padding=8)[0] == 0
-    assert float((front - shown)[0, :, away].abs().max()) < 4 / 127.5
+    assert float((front - shown)[0, :, away].abs().max()) < 1 / 127.5
