@@ -1,7 +1,8 @@
 """Bilinear look-up in feature planes.
 
 On a CPU the forward pass is a weighted sum of table rows, four for each point and plane, and so is the backward pass once the rows are
-sorted: both run on the embedding-bag kernel, several times as fast as `grid_sample` and its scattering gradient.
+sorted; positions get theirs through the weights. All of it runs on the embedding-bag kernels, several times as fast as `grid_sample`
+and its scattering gradient.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ NOTHING = -30.0
 def look_up(planes: Tensor, grid: Tensor) -> Tensor:
     """Samples `[B,M,P,C]` of `planes [B,P,C,N,N]` at `grid [B,M,P,2]` (width, height in [-1, 1]): bilinear, zeros outside.
 
-    Texel centres lie at half pixels.
-    Differentiable once on the CPU. Where positions need gradients, too, `grid_sample` gives them.
+    Texel centres lie at half pixels. Differentiable, on the CPU once.
     """
-    if planes.device.type != "cpu" or planes.dtype != torch.float32 or grid.requires_grad:
+    if planes.device.type != "cpu" or planes.dtype != torch.float32:
         return look_up_slow(planes, grid)
     batch, count, channels, size = len(planes), planes.shape[1], planes.shape[2], planes.shape[3]
     table = planes.permute(0, 3, 4, 1, 2).reshape(-1, channels)  # row ((b N + y) N + x) P + p: no copy for planes of a backbone
     rows, weights = corners(grid, size)
-    return _WeightedRows.apply(table, rows, weights).reshape(batch, -1, count, channels)
+    found = F.embedding_bag(rows, table.detach(), per_sample_weights=weights, mode="sum")
+    return _OfTable.apply(table, found, rows, weights.detach()).reshape(batch, -1, count, channels)
 
 
 def look_up_slow(planes: Tensor, grid: Tensor) -> Tensor:
@@ -110,23 +111,26 @@ class PlaneTable:
         return F.embedding_bag(rows, self.texels, per_sample_weights=weights, mode="sum")
 
 
-class _WeightedRows(torch.autograd.Function):
-    """`table [T,C]`, `rows [Q,J]`, `weights [Q,J]` → Σ_j weights · table[rows] `[Q,C]`; gradient to the table only."""
+class _OfTable(torch.autograd.Function):
+    """`found [Q,C]` = Σ_j weights · table[rows] as it is; gives `table [T,C]` its gradient, where that of `embedding_bag` is slow.
+    `rows`, `weights [Q,J]`."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, found: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(rows, weights)
         ctx.length = len(table)
-        return F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+        return found.view_as(found)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The transposed sum: sorted by table row, each row gathers from the samples that used it."""
         rows, weights = ctx.saved_tensors
+        if not ctx.needs_input_grad[0]:
+            return None, grads[0], None, None
         order = rows.flatten().sort().indices
         used = torch.bincount(rows.flatten(), minlength=ctx.length)
         starts = used.cumsum(0) - used
         samples = order // rows.shape[1]
         grad = F.embedding_bag(samples, grads[0].contiguous(), starts, per_sample_weights=weights.flatten()[order], mode="sum")
-        return grad, None, None
+        return grad, grads[0], None, None

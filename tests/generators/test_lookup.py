@@ -24,16 +24,20 @@ def test_corner_weights_by_hand() -> None:
     assert rows.tolist() == [[9, 10, 13, 14]] and weights.tolist() == [[0.5, 0.5, 0, 0]]
 
 
-def test_fast_equals_slow_in_values_and_gradients(rng: torch.Generator) -> None:
-    planes = torch.randn(2, 3, 5, 8, 8, generator=rng, requires_grad=True)
+@pytest.mark.parametrize("needed", ["planes", "positions", "both"])
+def test_fast_equals_slow_in_values_and_gradients(needed: str, rng: torch.Generator) -> None:
+    planes = torch.randn(2, 3, 5, 8, 8, generator=rng)
     grid = 2.6 * torch.rand(2, 50, 3, 2, generator=rng) - 1.3
     grid[0, :4, 0] = torch.tensor([[-1.0, -1], [1, 1], [1.125, 0], [-1.125, 0]])  # on the border, and where the last weight ends
     grid[0, 4, 0] = torch.tensor([1e6, -1e6])
     weight = torch.randn(2, 50, 3, 5, generator=rng)
+    wanted = {"planes": [planes], "positions": [grid], "both": [planes, grid]}[needed]
+    for tensor in wanted:
+        tensor.requires_grad_()
     results = []
     for function in (look_up, look_up_slow):
         found = function(planes, grid)
-        results.append((found, torch.autograd.grad((found * weight).sum(), planes)[0]))
+        results.append((found, *torch.autograd.grad((found * weight).sum(), wanted)))
     for fast, slow in zip(*results, strict=True):
         assert fast.shape == slow.shape
         torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
